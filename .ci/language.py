@@ -99,6 +99,16 @@ BANNED = {
     r"budgets? burns?": "the burn rate is",
     r"comes? and goes?": "change often",
     r"write one such as": "write a value such as",
+    r"(?:is|are|was|were|be) left out|leaves out": "omitted, excluded, skipped",
+    r"for good": "permanently",
+    r"any ?more": "no longer",
+    r"takes? no part": "does not take part",
+    r"decides? about (?:the|its|their) (?:states?|framing)": "decides the state, determines the framing",
+    r"now and then": "regularly, from time to time",
+    r"cross(?:es)? the network": "uses the network; is sent",
+    r"mails": "emails",
+    r"says? (?:what|when|which|whether)": "contains, defines, shows",
+    r"\w*(?:normali|summari|synchroni|recogni|initiali|seriali|prioriti)s(?:es?|ed|ing|ations?)": "…ize, …ization",
 }
 PATTERN = re.compile("|".join(rf"(?P<p{i}>\b(?:{word})\b)" for i, word in enumerate(BANNED)), re.IGNORECASE)
 SUGGESTIONS = list(BANNED.values())

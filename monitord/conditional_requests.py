@@ -13,7 +13,7 @@ _REPEATED = ("ETag", "Cache-Control", "Vary", "Cross-Origin-Resource-Policy")
 
 
 async def conditional_get(request: Request, handler: Handler) -> StreamResponse:
-    """Answer 304 if the client has the content. A middleware."""
+    """Respond with 304 if the client has the content. A middleware."""
     response = await handler(request)
     if request.method not in {"GET", "HEAD"} or not isinstance(response, Response) or response.status != 200:  # noqa: PLR2004
         return response

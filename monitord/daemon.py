@@ -84,7 +84,7 @@ class Daemon:
         async with (
             self._signals(),
             self._outbound_clients(),
-            self._history(),  # before any part that continues from what an earlier run has stored
+            self._history(),  # before any part that continues from the stored data of an earlier run
             self._cluster(),  # before the checks: which of them are those of this node
             self._server(),
             self._checks(),

@@ -20,7 +20,7 @@ from typing import Protocol, runtime_checkable
 class InvalidValueError(ValueError):
     """An external value is invalid.
 
-    `problem` is worded to follow the value, `hint` says what to write instead:
+    `problem` is worded to follow the value, `hint` is the correction:
     "5 min" is not a duration; write "5m"
     """
 
@@ -41,7 +41,7 @@ class _Explained(Protocol):
 
 
 def problem_and_hint(error: Exception) -> tuple[str, str]:
-    """Return what is wrong and what to write instead; the hint is "" if the error carries none."""
+    """Return the problem and the hint, which is "" if the error has none."""
     if isinstance(error, _Explained):
         return error.problem, error.hint
     return str(error), ""

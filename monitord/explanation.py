@@ -387,7 +387,7 @@ def _next_check(upcoming: Mapping[str, Any], times: TimeFormat) -> list[str]:
         case {"status": "queued"}:
             return ["Its check is queued for a slot."]
         case {"status": "at_other_node"}:
-            return ["Another node of this location checks it."]
+            return ["Another node at this location checks it."]
         case _:  # paused
             return []
 

@@ -1,7 +1,7 @@
 """Posts: messages of people on the public pages about an incident, with the updates of its progress.
 
-The state of a monitor says what the daemon measured; a post says what people know and do about it. Posts never change
-states or notifications.
+The state of a monitor shows what the daemon has measured; a post contains information from people about the incident.
+Posts never change states or notifications.
 """
 
 import logging

@@ -181,7 +181,7 @@ class NetworkSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A complete configuration. `cluster` None: this host is on its own."""
+    """A complete configuration. `cluster` None: this host is not a node of a cluster."""
 
     log: LogSettings = LogSettings()
     status: StatusSettings = StatusSettings()
@@ -319,7 +319,7 @@ def _cluster(root: Table, monitors: Sequence[MonitorSettings]) -> "ClusterSettin
                 table.error(
                     key,
                     "has no effect, because only this host checks the monitor",
-                    "remove it: the nodes of a cluster share only checks that cross the network",
+                    "remove it: the nodes of a cluster share only monitors that use the network",
                 )
         elif isinstance(monitor.quorum, int) and 0 < len(monitor.locations) < monitor.quorum:
             count = len(monitor.locations)
@@ -823,7 +823,7 @@ def _web_address(text: str) -> str:
     except ValueError:
         is_valid = False
     if not is_valid or re.search(r"[^!-~\u00a1-\U0010ffff]", text) or not text.isprintable():
-        raise InvalidValueError("is not a web address", 'write "https://wiki.example.org/shop"')
+        raise InvalidValueError("is not a web address", 'write an address such as "https://www.example.org/"')
     if len(text) > MAX_ADDRESS_CHARACTERS:
         raise InvalidValueError(f"is longer than {MAX_ADDRESS_CHARACTERS} characters", "shorten it")
     return text

@@ -27,7 +27,7 @@ _TERMINAL_SEQUENCE = re.compile(
 
 
 def shortened(text: str, most: int = MAX_SHOWN_CHARACTERS) -> str:
-    """Return the text cut to `most` characters; the last character is "…" if it was cut."""
+    """Return the text cut to `most` characters; the last character is "…" if the text was cut."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 

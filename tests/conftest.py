@@ -26,7 +26,7 @@ settings.register_profile(
 settings.register_profile("explore", settings.get_profile("fixed"), derandomize=False, max_examples=3000)
 settings.load_profile("fixed")
 
-# Modules that `make test-fast` leaves out: they start processes, or wait for real time to pass.
+# Modules that `make test-fast` excludes: they start processes, or wait for real time to pass.
 SLOW_MODULES = frozenset(
     {
         "tests.cli.test_actions",

@@ -118,5 +118,5 @@ def test_only_tests_that_leave_something_behind_fail(tmp_path: Path) -> None:
     assert run.stdout.count("PASSED test_some.py::test_clean_") == 7
 
 
-def test_modules_that_the_fast_run_leaves_out_exist() -> None:
+def test_modules_that_the_fast_run_excludes_exist() -> None:
     assert [module for module in SLOW_MODULES if find_spec(module) is None] == []

@@ -115,7 +115,7 @@ OPTIONS: dict[str, Tests] = {
         "sources/test_units.py::test_failed_unit_opens_an_incident_without_configuration",
     ),
     "auto.host": (
-        "sources/host/test_source.py::test_host_is_read_and_leaves_out_what_is_configured",
+        "sources/host/test_source.py::test_host_is_read_without_the_configured_targets",
         "sources/host/test_source.py::test_host_has_its_file_systems_timers_and_certificates",
     ),
     "auto.containers": (

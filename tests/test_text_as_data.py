@@ -76,7 +76,7 @@ def _joins_a_hint(exception: ast.expr | None) -> bool:
 
 
 def _joins_lines(call: ast.Call) -> bool:
-    """`split()` without a separator normalises the white space of a shown text."""
+    """`split()` without a separator normalizes the white space of a shown text."""
     return isinstance(call.func, ast.Attribute) and call.func.attr == "split" and not call.args
 
 

@@ -1,6 +1,6 @@
 """Links in notifications that acknowledge an incident or silence its monitor: signed, expiring, for one use.
 
-A link ends with a token of 44 characters, which is all that its holder needs:
+A link ends with a token of 44 characters, which is the only authorization that is needed:
 
     action (1 byte) | expiry (4) | alert (8) | digest of the notifier's name (4) | MAC (16)
 
@@ -88,10 +88,10 @@ class LinkUse:
 
 
 class ActionLinks:
-    """Creates and verifies links, and remembers the used ones.
+    """Creates and verifies links, and remembers the links that have been used.
 
     `key_path` None: there is no state directory, so neither links nor alerts outlive the process. `save` stores a
-    record under a key, `records` are those of an earlier run.
+    record under a key; `records` are the records of an earlier run.
     """
 
     def __init__(
@@ -114,13 +114,13 @@ class ActionLinks:
                     use = LinkUse(str(record["by"]), datetime.fromisoformat(record["at"]))
                     expires_at = datetime.fromisoformat(record["expires_at"])
                 except (KeyError, TypeError, ValueError) as error:
-                    # Without its details the link still counts as used.
+                    # Even without its details, the link counts as used.
                     log.warning("the stored use of an action link cannot be read: %r", error)
                     use, expires_at = LinkUse("", self._clock.now()), self._clock.now() + LIFETIME
                 self._used[key.removeprefix(USED_PREFIX)] = use, expires_at
 
     async def load(self) -> None:
-        """Read or create the key, once. Without it there are no links, which is logged with the reason."""
+        """Read or create the key, once. If this fails, the reason is logged, and there are no links."""
         async with self._loading:
             if self._is_loaded:
                 return
@@ -141,7 +141,7 @@ class ActionLinks:
             self._is_loaded = True
 
     def with_links(self, notification: Notification, public_url: str) -> Notification:
-        """Return the notification with its links, if it is to have some. `load` must have been awaited.
+        """Return the notification with its links, if it can have links. `load` must have been awaited.
 
         Links are added for delivery only: the stored notification, which clients can read, never contains them.
         """
@@ -155,7 +155,7 @@ class ActionLinks:
         return notification.with_links(acknowledge if notification.is_acknowledgeable else "", silence)
 
     def verify(self, token: str, notifiers: Collection[str]) -> ActionLink | None:
-        """Return the link with this token; None if it is not authentic, or not of one of these notifiers.
+        """Return the link with this token; None if it is not authentic, or was not created for one of these notifiers.
 
         `load` must have been awaited.
         """
@@ -178,7 +178,7 @@ class ActionLinks:
         return not timedelta() < left <= LIFETIME + CLOCK_MARGIN
 
     def use_of(self, link: ActionLink) -> LinkUse | None:
-        """Return who has used it; None if it has not been used."""
+        """Return the use of a link; None if it has not been used."""
         use, _ = self._used.get(link.id, (None, None))
         return use
 
@@ -198,7 +198,7 @@ class ActionLinks:
 
 
 def has_links(notification: Notification) -> bool:
-    """Whether a notification can have links: those about a problem of a monitor that may still be present."""
+    """Whether a notification can have links: it is about a problem of a monitor that may still exist."""
     is_about_problem = notification.kind is not NotificationKind.TEST and not notification.kind.is_closing
     return bool(notification.monitor) and is_about_problem
 
@@ -235,7 +235,7 @@ def read_or_create_key(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         key = secrets.token_bytes(KEY_BYTES)
-        # Complete before it has its name, so that a crash leaves no damaged key.
+        # The file is complete before it gets its name, so that a crash leaves no damaged key.
         new_path = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         descriptor = os.open(new_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:

@@ -89,10 +89,11 @@ def build_notifier(settings: NotifierSettings, tools: NotifierTools) -> Notifier
 class Alerts:
     """To be used in this order: `apply`, `run`, `close`.
 
-    `input_of` returns what the alert of a monitor is evaluated from, and `context_of` what else its notifications say;
-    both return None if the monitor does not exist. `save` stores a record under a key, `records` are those of an
-    earlier run, and `wait_until_stored` waits until all are stored. `links` creates the links that act on an alert,
-    `new_notifier` constructs the notifiers. `scope` is what of the alerts belongs to this daemon.
+    `input_of` returns the data from which the alert of a monitor is evaluated, and `context_of` the other content of
+    its notifications; both return None if the monitor does not exist. `save` stores a record under a key, `records` are
+    the records of an earlier run, and `wait_until_stored` waits until all records are stored. `links` creates the links
+    that act on an alert, and `new_notifier` constructs the notifiers. `scope` determines which alerts belong to this
+    daemon.
     """
 
     def __init__(
@@ -212,7 +213,10 @@ class Alerts:
                     await asyncio.sleep(0)
 
     async def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
-        """Stop all workers. Queued notifications are kept for the next run; attempts under way have the timeout."""
+        """Stop all workers.
+
+        Queued notifications are kept for the next run. Running attempts are cancelled after their timeout.
+        """
         for name in list(self._workers):
             self._stop_worker(name, timeout_s)
         if self._closing_tasks:
@@ -412,7 +416,7 @@ class Alerts:
         return self.outbox.deliveries(monitor)
 
     async def find_link(self, token: str) -> ActionLink | None:
-        """Return the link with this token; None if it is not authentic, or its notifier has no links any more."""
+        """Return the link with this token; None if it is not authentic, or its notifier no longer has links."""
         await self._links.load()
         return self._links.verify(token, self._settings.names_with_links)
 
@@ -476,7 +480,7 @@ class Alerts:
     def _queue(self, notifications: Sequence[Notification], before: Alert | None = None) -> None:
         """Queue notifications. `before` is the alert as it was before them."""
         for notification in notifications:
-            # A removed notifier may be configured again, and then has to close its problems.
+            # A removed notifier may be configured again. It then has to send the recovery of its problems.
             if notification.notifier in self._settings.names or notification.kind.is_closing:
                 fallback = None if before is None else closing_fallback(before, notification)
                 delivery = self.outbox.add(self.with_context(notification), fallback)
@@ -484,7 +488,7 @@ class Alerts:
                     delivery.queued_at_s = self._clock.monotonic_s()
 
     def with_context(self, notification: Notification) -> Notification:
-        """Add what is known now. A removed monitor has no page."""
+        """Add the current context. A removed monitor has no page."""
         context, url = notification.context, self._settings.public_url
         if notification.monitor:
             current = self._context_of(notification.monitor)
@@ -561,7 +565,7 @@ class Alerts:
         return True
 
     def _cancel_orphaned(self) -> None:
-        """Cancel the deliveries of removed notifiers, closing ones later. Take back those of removed fallbacks."""
+        """Cancel deliveries of removed notifiers; closing notifications later. Take back those of removed fallbacks."""
         now = self._clock.now()
         for delivery in self.outbox.queued_without_notifier(self._workers):
             notification = delivery.notification

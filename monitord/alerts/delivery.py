@@ -50,10 +50,10 @@ CertainClaims = Callable[[Sequence[Delivery]], Awaitable[Collection[Delivery]]]
 class DeliveryWorker:
     """Delivers the messages of one notifier: `run` until cancelled, then `close`.
 
-    `wake` is called when there may be something to send. `wait_until_stored` waits until everything that was saved is
-    stored, at most for a time in seconds. `reroute` hands deliveries to the fallback and returns whether that exists.
-    `with_links` adds the links that act on an alert, for notifiers with `action_links`. `certain_claims` returns those
-    of some claimed deliveries that may be attempted now; the others are held.
+    `wake` is called when there may be something to send. `wait_until_stored` waits until all saved records are stored,
+    for at most a time in seconds. `reroute` hands deliveries to the fallback, and returns whether there is a fallback.
+    `with_links` adds the links that act on an alert, for notifiers with `action_links`. `certain_claims` selects the
+    claimed deliveries that may be attempted now; the others are held.
     """
 
     def __init__(
@@ -251,7 +251,7 @@ class DeliveryWorker:
             message = self._largest_message(notifications, self._group[0].message_at or self._clock.now())
             if len(message.notifications) == len(notifications):
                 return
-            # It was formed by a notifier with a larger limit, before a reload or a fallback.
+            # A notifier with a larger limit formed the message, before a reload or a fallback.
             self._outbox.split_message(self._group)
         now = self._clock.now()
         message = self._largest_message(notifications, now)
@@ -280,7 +280,10 @@ class DeliveryWorker:
         attempted_at: datetime | None = None,
         key: str | None = None,
     ) -> Message:
-        """A message for this notifier. The recipients of a fallback get links only if they may act as well."""
+        """A message for this notifier.
+
+        The recipients of a fallback get links only if the fallback has `action_links` as well.
+        """
         if self.notifier.settings.action_links:
             notifications = [self._with_links(notification) for notification in notifications]
         return Message(notifications, self._instance, at, attempted_at, key, self._location)
@@ -354,7 +357,7 @@ class DeliveryWorker:
         self._attempted_at_s.append(self._clock.monotonic_s())
         for delivery in self._group:
             delivery.attempts += 1
-        # In a task of its own, as a stop of the daemon does not interrupt it at once: see `close`.
+        # In a separate task, because a stop of the daemon does not interrupt it at once: see `close`.
         attempt = asyncio.ensure_future(self._deliver(message))
         self._attempt_under_way = message, attempt
         await asyncio.wait([attempt])
@@ -373,7 +376,7 @@ class DeliveryWorker:
                 response = await self.notifier.deliver(message, deadline=time.monotonic() + timeout_s)
                 return self._safe(response)
         except DeliveryError as error:
-            # Without a cause: a traceback would quote what the notifier itself got.
+            # Without a cause: a traceback would quote the response that the notifier received.
             raise DeliveryError(
                 self._safe(str(error)), error.retry_after_s, is_rejected=error.is_rejected
             ) from None

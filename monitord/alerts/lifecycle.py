@@ -1,8 +1,8 @@
 """The alert of a monitor and the notifications that are due now: `evaluate`, a pure function.
 
-It follows no events. It compares the state of the monitor with the last notification of each notifier, so what
-happened in between (a restart, a silence, a maintenance window, quiet hours) does not matter: when nothing suppresses
-notifications any more, each notifier gets the state of that moment, and nothing else.
+It compares the state of the monitor with the last notification of each notifier. The events in between (a restart, a
+silence, a maintenance window, quiet hours) do not matter: when notifications are no longer suppressed, each notifier is
+notified once, of the current state.
 
 | last notification | the monitor is                 | the notifier gets                                      |
 |-------------------|--------------------------------|--------------------------------------------------------|
@@ -117,7 +117,7 @@ def evaluate(
 ) -> Evaluation:
     """Return the alert and the notifications that are due. Without notifications it is the same alert object.
 
-    `last_closed` is what `closed_alert` returned when this monitor was removed from the configuration.
+    `last_closed` is the result of `closed_alert` when this monitor was removed from the configuration.
     """
     state, is_flapping = current.state, current.is_flapping
     is_unknown = state is State.UNKNOWN and not is_flapping
@@ -368,7 +368,7 @@ def ongoing_notification(
         state = record.state or last.state
         current = last if state is last.state else replace(last, state=state, since=record.problem_since)
     notification = _notification(alert, notifier, kind, current, now)
-    # It does not count, and must not have the id of the next notification.
+    # The repetition is not counted, and must not have the id of the next notification.
     repeated_id = notification_id(f"{alert.id} {now.timestamp()}", notifier, record.count)
     return replace(notification, id=repeated_id, number=record.count)
 

@@ -51,7 +51,7 @@ class Delivery:
     the same key stay one message until the receiver rejects it, even across restarts, reloads and a fallback.
 
     `copy_to` is the fallback that got the problem which this notification closes. It gets a copy of the notification,
-    unless the notification is rerouted to it anyway.
+    unless the notification is rerouted to it.
 
     `response` is the response of the receiver if the delivery was sent; otherwise a text of monitord: the error of the
     last attempt, or the reason for the cancellation.

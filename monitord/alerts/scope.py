@@ -7,7 +7,7 @@ from monitord.alerts.outbox import Delivery
 
 
 class AlertScope:
-    """The scope of a daemon that is no node of a cluster. A node overrides all methods.
+    """The scope of a daemon that is not a node of a cluster. A node overrides all methods.
 
     In a cluster, the alerts of shared monitors are kept in the database, and their notifications are claimed from it.
     """

@@ -1,7 +1,7 @@
 """The connection of the pipeline with the alerts.
 
-`AlertInputs` returns what the alert of a monitor is evaluated from, with what suppresses notifications: maintenance, a
-silence, an acknowledgement. `AlertSink` is the sink that evaluates alerts.
+`AlertInputs` returns the data from which the alert of a monitor is evaluated, including suppression by maintenance, a
+silence or an acknowledgement. `AlertSink` is the sink that evaluates alerts.
 """
 
 from collections.abc import Iterable
@@ -72,7 +72,7 @@ class AlertInputs:
         )
 
     def context_of(self, name: str) -> NotificationContext | None:
-        """Return what helps the recipient of a notification about a monitor; None if it does not exist."""
+        """Return the context of a notification about a monitor; None if the monitor does not exist."""
         entry = self._registry.entries.get(name)
         if entry is None:
             return None

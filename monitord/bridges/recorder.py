@@ -1,7 +1,8 @@
 """Records events in the history, and returns the stored states of an earlier run.
 
 All calls of the history return at once, even if its disk does not respond. The state of a removed monitor remains
-stored, so that a typo followed by a reload loses nothing; its incident is closed, because no check will find its end.
+stored, so that a typo followed by a reload loses nothing; its incident is closed, because no check would detect the
+recovery.
 """
 
 from collections.abc import Mapping
@@ -64,7 +65,7 @@ class Recorder(Sink):
         saved = restore(self._unclaimed_states.pop(name), settings, now, self._clock.monotonic_s())
         if saved is None:
             if incident is not None:
-                # The monitor has another type now, or its state cannot be read: no check will find the end.
+                # The monitor has another type now, or its state cannot be read: no check would detect the recovery.
                 self._history.add_incident(replace(incident, monitor=settings.name, closed_at=now))
             return None
         if incident is not None:

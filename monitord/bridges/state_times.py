@@ -15,7 +15,7 @@ MONITORS_AT_ONCE = 500
 
 
 class HistoryTimes:
-    """The time that monitors were covered and down. Time in maintenance is neither, as in reports."""
+    """The time during which monitors were covered and down. Time in maintenance is neither, as in reports."""
 
     def __init__(self, registry: Registry, history: History) -> None:
         self._registry = registry

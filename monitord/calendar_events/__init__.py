@@ -1,7 +1,7 @@
 """Calendar events as in systemd timers: "Mon..Fri 09:00", "*-*~03 22:00 Europe/Berlin", "hourly".
 
     event = parse_calendar_event("Mon..Fri *-*-* 09..17:00/15 Europe/Berlin")
-    str(event)                        # as `systemd-analyze calendar` normalises it
+    str(event)                        # as `systemd-analyze calendar` normalizes it
     event.next_after(moment)          # the first occurrence after this moment; None if there is none until 2199
     event.previous_or_at(moment)      # the last occurrence at or before this moment
 

@@ -1,7 +1,7 @@
 """Calendar events and their occurrences.
 
 The search iterates over local times, day by day up to 2199, so that it ends soon for dates that do not exist; `zones`
-converts them to moments. As in systemd, a local time that is skipped in spring is no occurrence, and a time that is
+converts them to moments. As in systemd, a local time that is skipped in spring is not an occurrence, and a time that is
 repeated in autumn occurs once, at its first time. Deliberate difference: systemd 252 may skip the first time of a
 repetition without an end after a change of the hour, day or month ("23,0:17/33" at 00:17); here it occurs.
 """

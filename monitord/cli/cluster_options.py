@@ -7,18 +7,18 @@ from monitord.paths import CONFIG
 
 SUMMARY = "Show the cluster, or prepare its database"
 DETAILS = """\
-Without words, the nodes and locations are shown as the daemon of this host
-sees them; the exit status is 1 if something needs attention.
+Without an argument, the nodes and locations are shown as the daemon of this
+host sees them; the exit status is 1 if there is a problem.
 
 cluster init creates the tables in the database, or migrates those of an
 earlier release. cluster remove NODE removes a node that has been shut down
-for good; if it was the last one of its location, that location is no longer
-known. Both need the database and not the daemon. As root, they use the
-permissions of the service, as check-config does.
+permanently; if it was the last node at its location, the location is removed
+as well. Both need the database, but not the daemon. If root runs them, they
+use the permissions of the service, as check-config does.
 
 exit status:
   0    Success
-  1    Something needs attention, or an error
+  1    There is a problem, or the command has failed
   3    The daemon cannot be reached
   64   Usage error"""
 

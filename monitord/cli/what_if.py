@@ -135,7 +135,7 @@ def build_report(
     current_config: Path, new_config: Path, history_path: Path | None, since: datetime, end: datetime
 ) -> WhatIfReport:
     """Replay the results of the period. Raises ConfigError and HistoryError."""
-    # Only the form of secrets is checked, as nothing is sent. A maintenance window with only past times may be in it.
+    # Only the form of secrets is checked, as nothing is sent. Maintenance windows with only past times are accepted.
     current, new = (
         read_settings(config, access=ConfigAccess.OTHER_USER, is_start=True)
         for config in (current_config, new_config)
@@ -421,7 +421,7 @@ _LIMITS = {
     ),
     LimitKind.SCHEDULE: "the stored results keep their times, so these options have no effect",
     LimitKind.RETRIES: "the retries of a higher fail_after are not stored, so failures are confirmed later",
-    LimitKind.OBJECTIVE: "the stored results are kept, so alerts about the error budget do not follow other downtime",
+    LimitKind.OBJECTIVE: "the stored results are kept, so its alerts do not change with the downtime in the replay",
 }
 _SHOWS_VALUES = frozenset({LimitKind.CONDITIONS, LimitKind.SCHEDULE})
 

@@ -14,7 +14,7 @@ SUMMARY = "Show which alerts and notifications another configuration would have 
 DETAILS = """\
 The stored results are replayed against the current and against the other
 configuration. Nothing is checked and nothing is sent, and the daemon is not
-needed. See monitorctl(1) for what the history does not store.
+needed. monitorctl(1) lists the limits of the replay.
 
 exit status:
   0    Nothing would have differed

@@ -28,7 +28,7 @@ MAX_KEY_PARTS: Final = 64
 _SYNTAX_PLACE = re.compile(
     r"(?P<problem>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", re.DOTALL
 )
-# The parser needs time that grows with the square of the number of parts in a dotted key.
+# The time of the parser grows with the square of the number of parts in a dotted key.
 _LONG_KEY = re.compile(rf"""(?<![\w"'.-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){{{MAX_KEY_PARTS}}}""")
 # The beginning of a message of the parser, and its probable cause.
 _SYNTAX_FIXES = (

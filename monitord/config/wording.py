@@ -1,7 +1,8 @@
 """Keys and values in messages: quoted as in TOML, and shortened if they are long.
 
 Messages are published in the journal and with a rejected reload, and a value may be a secret that was written in the
-wrong place. So values of keys for secrets are not shown, and what looks like a secret is masked in other values.
+wrong place. Therefore values of keys for secrets are not shown, and text that looks like a secret is masked in other
+values.
 """
 
 import re

@@ -238,7 +238,7 @@ class Dispatcher:
             self.reassign(list(self.entries))
 
     def is_shared(self, name: str) -> bool:
-        """Whether a cluster decides about this monitor. Raises KeyError if it does not exist."""
+        """Whether a cluster decides the state of this monitor. Raises KeyError if it does not exist."""
         return self._placement.is_shared(self.entries[name].monitor)
 
     def _stop_checks(self, entry: MonitorEntry) -> None:
@@ -356,7 +356,7 @@ class Dispatcher:
             self._timers.set(entry, next_at_s)
             if cycle.stage is not CycleStage.IDLE:
                 since_s = cycle.scheduled_at_s if cycle.is_queued else cycle.started_at_s
-                if now_s - since_s >= grid.period_s - TIMER_TOLERANCE_S:  # not a recent check out of turn
+                if now_s - since_s >= grid.period_s - TIMER_TOLERANCE_S:  # not a recent requested check
                     missed += 1
             if missed:
                 if is_late:
@@ -368,7 +368,7 @@ class Dispatcher:
                 self.skipped_count += missed
             self._request(entry, due_at_s)
         except Exception:
-            # The type's `pool` can raise: the schedule continues, also of this monitor.
+            # The type's `pool` can raise an exception: the schedule continues, including that of this monitor.
             log.exception("%s: the check could not be started", entry.name)
 
     # -- checks -------------------------------------------------------------------------------------------

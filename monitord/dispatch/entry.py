@@ -58,7 +58,7 @@ class MonitorEntry:
             return None
 
     def restore_state(self, type_state: Mapping[str, Any] | None) -> None:
-        """Restore what `dump_state` has returned in an earlier run. Never raises."""
+        """Restore a result of `dump_state` from an earlier run. Never raises."""
         if type_state is None:
             return
         try:

@@ -156,7 +156,7 @@ class Pipeline:
         self._process_result(entry, self._judge(entry, observation, None))
 
     def refresh(self, *, force: bool = False) -> None:
-        """Update what depends on time alone, such as maintenance windows. Cheap if nothing has changed.
+        """Update data that depends on time alone, such as maintenance windows. Cheap if nothing has changed.
 
         `force`: evaluate the windows of all monitors, because monitors or windows have changed.
         """

@@ -12,7 +12,7 @@ class Placement(Protocol):
     """The part of this node in the checks of a cluster. Its answers may change, followed by `Dispatcher.reassign`."""
 
     def is_shared(self, monitor: Monitor[Any]) -> bool:
-        """Whether the cluster decides about the state of this monitor."""
+        """Whether the cluster decides the state of this monitor."""
         ...
 
     def is_checked_here(self, name: str) -> bool:
@@ -21,7 +21,7 @@ class Placement(Protocol):
 
 
 class LocalPlacement:
-    """The placement of a daemon without a cluster: it checks all of its monitors, and decides about them."""
+    """The placement of a daemon without a cluster: it checks all of its monitors, and decides their states."""
 
     def is_shared(self, monitor: Monitor[Any]) -> bool:
         del monitor

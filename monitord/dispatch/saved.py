@@ -46,7 +46,8 @@ def encode(
 ) -> dict[str, Any]:
     """Return the record of this state. `last`: the record of its last result, if it exists already.
 
-    Incident and maintenance window are not in it: the history stores incidents, the calendar decides about windows.
+    It contains neither the incident, which the history stores, nor the maintenance window, which follows from the
+    calendar.
     """
     if last is None and state.last is not None:
         last = result_to_record(state.last)

@@ -77,7 +77,7 @@ class Silence:
 
 
 class Silences(Sink):
-    """Owns all silences. `store` stores them; `stored` is what an earlier run has stored, by key."""
+    """Owns all silences. `store` stores them; `stored` contains the records of an earlier run, by key."""
 
     def __init__(
         self,

@@ -5,7 +5,7 @@
 | none         | down, without a maintenance window              | opens, at the first of the failures             |
 | none         | down, in a maintenance window                   | none; opens when the window ends, if the        |
 |              |                                                 |   monitor is still down                         |
-| open         | up or degraded                                  | closes, also in a maintenance window            |
+| open         | up or degraded                                  | closes, even in a maintenance window            |
 | open         | in another state                                | stays open: a paused, unknown or unreachable    |
 |              |                                                 |   monitor has not recovered                     |
 """

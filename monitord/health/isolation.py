@@ -21,8 +21,8 @@ A suspicion ends when the window is over, so notifications about a true outage o
 window later.
 
 With fewer than five monitors, failures of all of them are not evidence of isolation: they often share a server, and a
-real outage must not be mistaken for isolation. With a canary, which fails only if this host is isolated, two
-monitors are enough. Moments are seconds of the monotonic clock.
+real outage must not be mistaken for isolation. With a canary, whose failure indicates isolation, two monitors are
+enough. Moments are seconds of the monotonic clock.
 """
 
 from collections.abc import Collection, Mapping

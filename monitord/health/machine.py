@@ -134,6 +134,6 @@ def _judged(health: HealthState, policy: HealthPolicy, parent_state: ParentState
     if state is now:
         return health
     if state is State.UNREACHABLE:
-        # Failures behind a parent that is down prove nothing: later ones are counted from 1.
+        # Failures behind a parent that is down prove nothing: later failures are counted from 1.
         health = without_streak(health)
     return replace(health, state=state, since=since)

@@ -40,7 +40,7 @@ BURN_ALERTS = (FAST, SLOW)
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """`target_percent`: above 0, below 100. `burn_alerts` False: only conditions decide about its state."""
+    """`target_percent`: above 0, below 100. `burn_alerts` False: only conditions determine its state."""
 
     target_percent: float
     window_s: float

@@ -1,4 +1,4 @@
-"""Rows that cannot be read: each is left out and logged, at most once in ten minutes for each kind.
+"""Rows that cannot be read: each is skipped and logged, at most once in ten minutes for each kind.
 
 SQLite does not check the types of columns, so after damage, or a manual change, a column can have any value. SQLite
 reports damage of the file itself, and the writer sets the file aside.

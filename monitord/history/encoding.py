@@ -95,7 +95,7 @@ def pack_integers(numbers: Iterable[int]) -> bytes:
 
 
 def unpack_integers(data: bytes) -> list[int]:
-    """Decode `pack_integers`. An incomplete number at the end (damage) is left out."""
+    """Decode `pack_integers`. An incomplete number at the end, which is damage, is ignored."""
     numbers: list[int] = []
     append = numbers.append
     number = shift = 0

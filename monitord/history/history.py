@@ -380,8 +380,8 @@ class History:
     async def summaries(self, monitors: Sequence[str], start: datetime, end: datetime) -> dict[str, Bucket]:
         """One bucket of the whole period for each monitor, for its checks and percentiles.
 
-        It starts and ends on the nearest minute, hour or day in UTC, depending on what is still stored. The time by
-        state is that of the rounded period: see `uptimes` for the exact one.
+        It starts and ends on the nearest minute, hour or day in UTC, depending on the data that is still stored. The
+        time by state is that of the rounded period: see `uptimes` for the exact time.
         """
         start_ms, end_ms, now_ms = to_ms(start), to_ms(end), to_ms(self._clock.now())
         if end_ms <= start_ms:
@@ -510,7 +510,7 @@ class History:
         )
 
     def stall_description(self) -> str | None:
-        """Describe the stall of the writer; None while it makes progress or has no work, also on a failing disk."""
+        """Describe the stall of the writer; None while it makes progress or has no work, even on a failing disk."""
         if self._writer is None or not self._passed_rows:
             return None
         for_s = time.monotonic() - self._writer.progress.progress_at_s

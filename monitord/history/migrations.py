@@ -92,7 +92,7 @@ _REASONS_OF_VERSION_7 = {
 def rename_terms(connection: sqlite3.Connection) -> None:
     """Rename keys and values of stored states, alerts, notifications and results. Raises sqlite3.Error.
 
-    What is not JSON stays as it is; it is left out where it is read.
+    Text that is not JSON is unchanged; the readers skip it.
     """
     connection.executemany(
         "UPDATE OR REPLACE reasons SET name = ? WHERE name = ?", [(new, old) for old, new in _REASONS.items()]

@@ -78,7 +78,7 @@ def incident_times(connection: sqlite3.Connection, start_ms: int, end_ms: int) -
 
 
 def incidents_by_id(connection: sqlite3.Connection, ids: Sequence[str]) -> list[Incident]:
-    """The oldest first. Incidents that have been deleted are left out."""
+    """The oldest first. Incidents that have been deleted are omitted."""
     found: list[Incident] = []
     for first in range(0, len(ids), INCIDENTS_AT_ONCE):
         some = ids[first : first + INCIDENTS_AT_ONCE]

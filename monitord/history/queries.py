@@ -164,7 +164,7 @@ def choose_level(start_ms: int, end_ms: int, now_ms: int, horizons: Horizons) ->
 def buckets(
     connection: sqlite3.Connection, monitor: str, start_ms: int, end_ms: int, level_s: int, step_s: int
 ) -> list[Bucket]:
-    """All buckets of the period, also those without results. The first and last are complete."""
+    """All buckets of the period, including those without results. The first and last are complete."""
     step_ms = step_s * 1000
     return _buckets(
         connection, monitor, start_ms - start_ms % step_ms, end_ms + -end_ms % step_ms, level_s, step_s

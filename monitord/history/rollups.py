@@ -1,7 +1,7 @@
 """Rollups: summaries of the results of each minute, hour and day.
 
 The rollups of a monitor contain all of its results before `rolled_up_until`, and none after it. A rollup moves that
-moment forward: it summarises the results up to the new moment and writes all three levels, in one transaction. Later
+moment forward: it summarizes the results up to the new moment and writes all three levels, in one transaction. Later
 results are read from the table of results. A crash loses nothing, and the memory contains a single moment of each
 monitor. A late result, from before `rolled_up_until`, is merged into the stored rollups at once.
 """
@@ -59,7 +59,7 @@ def merge_minutes(connection: sqlite3.Connection, monitor: int, minutes: Mapping
 
 
 def roll_up(connection: sqlite3.Connection, monitor: int, from_ms: int, until_ms: int) -> None:
-    """Summarise the results of this period, and move `rolled_up_until` to its end. To be called in a transaction."""
+    """Summarize the results of this period, and move `rolled_up_until` to its end. To be called in a transaction."""
     minutes: Minutes = {}
     rows = connection.execute(
         "SELECT at, duration, outcome, phases FROM results WHERE monitor = ? AND at >= ? AND at < ?",

@@ -40,7 +40,7 @@ class SavedState:
 
 
 def read_saved_state(connection: sqlite3.Connection) -> SavedState:
-    """Read all of it. Unreadable rows are left out. Raises sqlite3.Error."""
+    """Read all of it. Unreadable rows are skipped. Raises sqlite3.Error."""
     return SavedState(
         dict(read_rows(connection.execute(STATES_QUERY), _state, "states of monitors")),
         dict(read_rows(connection.execute(DAEMON_STATES_QUERY), _state, "states of the daemon")),

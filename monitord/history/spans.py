@@ -2,9 +2,9 @@
 
 An open span ends at the time when the daemon last ran (`seen`), so time in which it did not run belongs to no state. A
 new span replaces spans of the hour after its start, because a change may be recorded late. Spans beyond that hour stay:
-a clock that was wrong for a while cannot delete a year. The new span then starts where the old span ends.
+a temporarily wrong clock cannot delete a year. The new span then starts where the old span ends.
 
-If the clock was ahead, there may be spans after the start of the open one, which are subtracted from it. If the clock
+If the clock was ahead, there may be spans after the start of the open span, which are subtracted from it. If the clock
 is soon set back into the skipped time, they are deleted (`resume`).
 """
 
@@ -75,7 +75,7 @@ def _end(connection: sqlite3.Connection, monitor: int, at_ms: int) -> None:
 
 
 def _later(connection: sqlite3.Connection, monitor: int, start_ms: int, end_ms: int) -> list[tuple[int, int]]:
-    """Spans after the start of the open one, written when the clock was ahead."""
+    """Spans after the start of the open span, written when the clock was ahead."""
     return connection.execute(
         "SELECT start, until FROM spans WHERE monitor = ? AND start > ? AND start < ? ORDER BY start",
         (monitor, start_ms, end_ms),
@@ -160,7 +160,7 @@ def between(
 
 
 def _is_overtaken(connection: sqlite3.Connection, monitor: int, seen_ms: int) -> bool:
-    """Whether there are spans after the start of the open one, before its present end."""
+    """Whether there are spans after the start of the open span and before its current end."""
     # Not a join: SQLite would compare each span with each.
     (is_overtaken,) = connection.execute(
         """

@@ -305,7 +305,7 @@ class Store:
 
     @contextlib.contextmanager
     def _durable(self) -> Iterator[None]:
-        """Make commits wait for the disk; others are synchronised by the next checkpoint (sqlite.org/wal.html)."""
+        """Make commits wait for the disk; others are synchronized by the next checkpoint (sqlite.org/wal.html)."""
         self._connection.execute("PRAGMA synchronous = FULL")
         try:
             yield

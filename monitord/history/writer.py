@@ -228,7 +228,7 @@ class Writer:
         if is_temporary(error) or isinstance(error, OSError):
             self._record_failure(error)
             if self._store is not None:
-                # The log may be what has filled the disk. If it is not, this fails as well.
+                # The log may have filled the disk. If it has not, this fails as well.
                 with contextlib.suppress(sqlite3.Error):
                     self._store.empty_log()
                     self._files = None  # an empty log is not damage now

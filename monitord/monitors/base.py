@@ -46,7 +46,7 @@ class MonitorSettings:
     `renamed_from`: the previous name, whose state it continues. `source`: the name of the source that provides
     it; None for a configured monitor. `objective`: its service level objective; None: it has none.
 
-    In a cluster, the `locations` check it (empty: all), and a `quorum` of them decides about its state.
+    In a cluster, the `locations` check it (empty: all), and a `quorum` of them decides its state.
     """
 
     name: str
@@ -201,7 +201,7 @@ class Monitor(ABC, Generic[OptionsT]):
     type_name: ClassVar[str]
 
     uses_network: bool = True
-    """Whether its checks cross the network, and so count for the detection of isolation.
+    """Whether its checks use the network, and therefore count for the detection of isolation.
 
     A class attribute of the type, or set by the constructor for a single monitor.
     """
@@ -242,7 +242,7 @@ class Monitor(ABC, Generic[OptionsT]):
     def belongs_to_host(cls, options: OptionsT) -> bool:
         """Whether a monitor with these options is about its host: the nodes of a cluster do not share it.
 
-        By default, this applies to types whose checks do not cross the network.
+        By default, this applies to types whose checks do not use the network.
         """
         del options
         return not cls.uses_network

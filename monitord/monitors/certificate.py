@@ -3,7 +3,7 @@
     type = "certificate"
     file = "/etc/letsencrypt/live/example.org/fullchain.pem"
 
-Without conditions a check fails if a certificate of the file has expired or is not yet valid, and warns shortly before
+Without conditions, a check fails if a certificate of the file has expired or is not yet valid, and warns shortly before
 that: WARN_BEFORE_S, or a part of its lifetime if that is less, because certificates for a few days are renewed late.
 A key in the same file is ignored.
 """
@@ -102,7 +102,7 @@ class CertificateMonitor(Monitor[CertificateOptions]):
 
 
 def certificates_in(content: bytes) -> list[Certificate]:
-    """Return the certificates in PEM format, in the order of the file. Damaged ones are left out."""
+    """Return the certificates in PEM format, in the order of the file. Damaged certificates are skipped."""
     found: list[Certificate] = []
     for match in _PEM.finditer(content):
         try:

@@ -17,7 +17,7 @@ class CheckRequester:
         self._wake = wake
         self._last_s = -WAKE_EVERY_S
         self._planned: asyncio.TimerHandle | None = None
-        # uvloop's handles do not tell their time.
+        # uvloop's handles do not expose their time.
         self._planned_at = 0.0
 
     def request(self, after_s: float = 0.0) -> None:

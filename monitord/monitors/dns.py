@@ -4,7 +4,7 @@
     name = "www.example.org"
     server = "192.0.2.53"
 
-Without conditions a check passes if the answer is NOERROR with at least one record of the requested type. Without
+Without conditions, a check passes if the answer is NOERROR with at least one record of the requested type. Without
 `server` the name servers of resolv.conf(5) are queried in turn, as by the C library; they share the timeout.
 
 dnspython is imported only if there is a monitor of this type.

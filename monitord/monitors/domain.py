@@ -3,12 +3,12 @@
     type = "domain"
     domain = "example.org"
 
-Without conditions a check fails if the domain is not registered, is on hold or about to be deleted, or expires within
+Without conditions, a check fails if the domain is not registered, is on hold or about to be deleted, or expires within
 FAIL_BEFORE_S; it warns within WARN_BEFORE_S.
 
 Registries limit queries. Therefore a response is used for most of `check_every` and at least for MIN_AGE_S, even after
-a restart of the daemon, and `Registries` spreads the queries of all monitors. A registry that does not respond says
-nothing about the domain: the previous response is used while it is good news, and not too old.
+a restart of the daemon, and `Registries` spreads the queries of all monitors. If a registry does not respond, this
+gives no information about the domain: the previous response is used as long as it is good and not too old.
 """
 
 import asyncio
@@ -423,7 +423,7 @@ def parse_domain_name(text: str) -> str:
     if len(labels) < LEVELS or ":" in name or labels[-1].isdigit():
         raise InvalidValueError("is not a domain", 'write a value such as "example.org"')
     # "example.co.uk", "example.or.jp": the registry has domains of its own at the second level. A short name may also
-    # be a registered domain: then the registry says that there is none below it.
+    # be a registered domain: then the registry responds that there is none below it.
     has_second_level = len(labels[-1]) == COUNTRY_CODE_CHARACTERS and (
         labels[-2] in _SECOND_LEVEL or len(labels[-2]) <= COUNTRY_CODE_CHARACTERS
     )

@@ -4,7 +4,7 @@
     address = "api.example.org:443"
     service = "shop.Cart"
 
-Without conditions a check passes if the server reports SERVING. Specification:
+Without conditions, a check passes if the server reports SERVING. Specification:
 https://github.com/grpc/grpc/blob/master/doc/health-checking.md
 """
 
@@ -87,7 +87,7 @@ class GrpcMonitor(Monitor[GrpcOptions]):
         self._call = GrpcCall(
             authority=options.authority,
             path=PATH,
-            # HealthCheckRequest { string service = 1; }: an empty string is left out (proto3).
+            # HealthCheckRequest { string service = 1; }: an empty string is omitted (proto3).
             message=b"\n" + bytes([len(service)]) + service if service else b"",
             timeout_s=settings.timeout_s,
             user_agent=f"monitord/{__version__}",
@@ -228,7 +228,7 @@ class GrpcMonitor(Monitor[GrpcOptions]):
 
 
 def _status_number(message: bytes) -> int:
-    """Parse HealthCheckResponse { ServingStatus status = 1; }. The default 0 is left out of a message (proto3).
+    """Parse HealthCheckResponse { ServingStatus status = 1; }. The default 0 is omitted from a message (proto3).
 
     Other fields are skipped, as a later version may have some. Raises ValueError or IndexError.
     """

@@ -3,7 +3,7 @@
     type = "icmp"
     host = "gateway.example.org"
 
-Without conditions a check passes if there is at least one reply. The sockets need no privileges, but the sysctl
+Without conditions, a check passes if there is at least one reply. The sockets need no privileges, but the sysctl
 net.ipv4.ping_group_range must allow them (icmp(7)). If it does not, checks are inconclusive, and their results
 describe the required change.
 

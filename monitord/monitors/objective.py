@@ -7,8 +7,9 @@
 It is down while the error budget of its window burns fast, and degraded while it burns slowly: see
 `monitord.health.objectives`. A monitor with `slo = { target = 99.9 }` has an objective of its own: `objective_of`.
 
-The history is read at each check, not at each result of a monitor. The beginning of the window, most of it, is read
-once per REFRESH_RATIO of the window: what a check reads does not grow with the length of the window.
+The history is read at each check, not at each result of a monitor. The beginning of the window, which is most of it, is
+read once per REFRESH_RATIO of the window, so that the data that a check reads does not grow with the length of the
+window.
 """
 
 from collections.abc import Mapping
@@ -207,7 +208,7 @@ class ObjectiveMonitor(Monitor[ObjectiveOptions]):
             return watch.observation(Reason.HISTORY_UNAVAILABLE, str(error))
         if status.time.good_ratio is None:
             detail = (
-                f"no data of {text.counted(len(monitors), 'monitor')}" if monitors else "no monitor matches"
+                f"no data for {text.counted(len(monitors), 'monitor')}" if monitors else "no monitor matches"
             )
             return watch.observation(Reason.OBJECTIVE_NO_DATA, detail, {"objective.monitors": len(monitors)})
         reason, detail = _judged(status)

@@ -3,7 +3,7 @@
     type = "reboot"
 
 Packages create /run/reboot-required, and add their name to /run/reboot-required.pkgs; on Debian these are
-unattended-upgrades and reboot-notifier. Without conditions a check warns when the file is older than `grace`, so that
+unattended-upgrades and reboot-notifier. Without conditions, a check warns when the file is older than `grace`, so that
 an upgrade that is followed by a reboot causes no alert.
 """
 

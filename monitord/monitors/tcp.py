@@ -4,8 +4,8 @@
     address = "mail.example.org:25"
     dialogue = [{ expect = "^220 " }, { send = "QUIT\\r\\n" }, { expect = "^221 " }]
 
-Without conditions a check passes if the connection is established and the dialogue is completed. Secrets that were sent
-are masked in responses that repeat them.
+Without conditions, a check passes if the connection is established and the dialogue is completed. Secrets that were
+sent are masked in responses that repeat them.
 """
 
 from collections.abc import Iterable, Mapping

@@ -4,7 +4,7 @@
     address = "www.example.org"
     degraded_when = ["certificate.expires_in < 14d"]
 
-Without conditions a check passes if the handshake succeeds and the certificate is valid. `starttls = "smtp"` requests
+Without conditions, a check passes if the handshake succeeds and the certificate is valid. `starttls = "smtp"` requests
 TLS from a mail server first.
 """
 

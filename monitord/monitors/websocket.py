@@ -4,7 +4,7 @@
     url = "wss://chat.example.org/socket"
     dialogue = [{ send = '{"type": "ping"}' }, { expect = '"pong"' }]
 
-Without conditions a check passes if the server accepts the handshake and the dialogue is completed. The close code of
+Without conditions, a check passes if the server accepts the handshake and the dialogue is completed. The close code of
 the peer is a field. Redirects are not followed, as in browsers.
 """
 

@@ -53,7 +53,7 @@ RETRY_LAST_S = 30.0
 
 OK, FORBIDDEN, NOT_FOUND = 200, 403, 404
 
-# Podman has other names for some of Docker's events. Events of health checks themselves (exec_…) are left out.
+# Podman has other names for some of Docker's events. Events of health checks themselves (exec_…) are ignored.
 _EVENTS = (
     *("start", "die", "died", "kill", "stop", "restart", "oom", "health_status"),
     *("pause", "unpause", "rename", "destroy", "remove"),
@@ -188,7 +188,7 @@ class Containers:
             stream.task.add_done_callback(self._ending.discard)
 
     async def list(self, socket: str, *, deadline: float) -> list[ContainerRow]:
-        """Return all containers, including ended ones. Raises EngineError."""
+        """Return all containers, including containers that have ended. Raises EngineError."""
         answer = await self._get(socket, "/containers/json?all=true", MAX_LIST_BYTES, deadline)
         if not isinstance(answer, list):
             raise _unexpected(socket)

@@ -9,8 +9,8 @@ notifier (Alertmanager's manual, "High Availability"). The options of the HTTP r
 
 Alertmanager identifies an alert by its labels. Of these only `severity` depends on the state and on the configuration.
 The alerts with both severities, `critical` and `warning`, are always sent, one of them resolved. A monitor with
-`severity = "info"` has a third one. `labels` adds, replaces and removes labels, except the labels that distinguish the
-alerts of one daemon.
+`severity = "info"` has a third alert. `labels` adds, replaces and removes labels, except the labels that distinguish
+the alerts of one daemon.
 """
 
 import json

@@ -126,7 +126,7 @@ class AppriseNotifier(Notifier[AppriseOptions]):
 def secrets_of(urls: Sequence[Secret]) -> Iterator[str]:
     """Return the URLs and all their parts that may be secret.
 
-    The services put tokens anywhere, also in the place of the host. A host with a domain, and the values of common
+    The services put tokens anywhere, even in the place of the host. A host with a domain, and the values of common
     parameters, are not secret.
     """
     for url in urls:

@@ -57,8 +57,8 @@ class NotifierTools:
 class DeliveryError(Exception):
     """A failed delivery attempt. The text is the reason, without secrets.
 
-    `retry_after_s` is the time that the receiver asked for. `is_rejected`: the receiver does not accept this message,
-    but may accept a smaller one.
+    `retry_after_s` is the delay that the receiver has requested. `is_rejected`: the receiver does not accept this
+    message, but may accept a smaller one.
     """
 
     def __init__(self, reason: str, retry_after_s: float | None = None, *, is_rejected: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""The type `mail`: one mail for each message, sent over SMTP.
+"""The type `mail`: one email for each message, sent over SMTP.
 
     type = "mail"
     to = ["ops@example.org"]
@@ -66,7 +66,7 @@ class MailOptions:
 
 @dataclass(frozen=True, slots=True)
 class MailDocument:
-    """A mail that is not a notification, such as a report. Attempts with the same `key` have the same Message-ID."""
+    """An email that is not a notification, such as a report. Attempts with the same `key` have the same Message-ID."""
 
     key: str
     subject: str
@@ -217,7 +217,7 @@ def _fill(mail: EmailMessage, text: str, html: str, key: str) -> None:
     is_plain = text.isascii() and all(len(line) <= MAX_PLAIN_LINE_CHARACTERS for line in text.splitlines())
     mail.set_content(text, cte="7bit" if is_plain else "quoted-printable")
     mail.add_alternative(html, subtype="html", cte="quoted-printable")
-    # Not random, as each attempt sends the same mail.
+    # Not random, as each attempt sends the same email.
     mail.set_boundary(f"monitord-{key}")
 
 

@@ -1,4 +1,4 @@
-"""The HTML part of mails: the same content as the text, with the colour of the state and links.
+"""The HTML part of emails: the same content as the text, with the colour of the state and links.
 
 Styles are inline and the layout is a table, as email clients support little else. Nothing is loaded from elsewhere, and
 text from monitored services is escaped.

@@ -32,7 +32,7 @@ SILENCE_LABEL = "Silence for 1 h"
 MAX_FULL_NOTIFICATIONS = 3
 """A message of more notifications shows only title, runbook and page of their context."""
 DELAYED_AFTER_S = 120.0
-"""A notification that is older than this when it is sent says when it was created."""
+"""A notification that is older than this when it is sent contains the time of its creation."""
 
 
 class NotificationKind(Enum):
@@ -305,7 +305,7 @@ class Message:
     """At least one notification, the oldest first, all for one notifier. `instance` is the name of the sending host.
 
     `sent_at` is the time of the first delivery attempt: all that is sent under one key is the same at every attempt.
-    `attempted_at` is the time of the present attempt, if it differs. `first_key` is the key of the first attempt: the
+    `attempted_at` is the time of the current attempt, if it differs. `first_key` is the key of the first attempt: the
     node of a cluster that attempts the message again may order its notifications in another way, or have only a
     part of them, if the others have been recorded as sent.
     `location` is that of the sending node in its cluster; "" without a cluster.
@@ -353,7 +353,7 @@ class Message:
                     state_text = "recovered" if is_recovered else notification.state.value.upper()
                 names.setdefault(state_text, []).append(name)
             states = sorted(names, key=_SUMMARY_ORDER.index)
-            # "7 DOWN (a, b, c, d, e and 2 more)", with fewer names if that is too long, and at last without any.
+            # "7 DOWN (a, b, c, d, e and 2 more)", with fewer names if that is too long, and finally without names.
             counts = (
                 ", ".join(
                     f"{len(names[state])} {state}"

@@ -97,7 +97,10 @@ class OpsgenieNotifier(ChatNotifier):
         return replace(self.options.http, url=Secret(url))
 
     def _action(self, notification: Notification) -> str:
-        """ "close", "notes", or empty to create the alert. A rerouted notification may be the first one here."""
+        """ "close", "notes", or empty to create the alert.
+
+        A rerouted notification may be the first notification here.
+        """
         if notification.kind.is_closing:
             return "close"
         is_first = notification.number == 1 or notification.notifier != self.name

@@ -1,8 +1,8 @@
 """A page as HTML, and the phrases that its other forms share.
 
 Complete without JavaScript; addresses are relative, so that the page works below any path, and as files. The bar of a
-service is a picture of a few paths: one for each run of equal days, drawn with a dashed stroke. So the size of a page
-depends on the problems rather than on the number of days.
+service is a picture of a few paths: one for each run of equal days, drawn with a dashed stroke. Therefore the size of a
+page depends on the problems rather than on the number of days.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """The current files of all pages, rendered when a visitor requests them, and only when their content has changed.
 
 A page is evaluated at most once per second, reads the history at most every READ_EVERY_S, and is rendered in a thread.
-Regardless of their number, visitors receive what has been rendered.
+All visitors receive the same rendered files.
 """
 
 import asyncio
@@ -119,7 +119,7 @@ class PublicPage:
         # The content changes with the minute: see `PublicContent.updated_at`.
         shown = (monitors, self._past_data, posts, now.replace(second=0, microsecond=0))
         if shown != self._shown:
-            # In a thread: a large page takes a tenth of a second, and the first one imports the templates.
+            # In a thread: a large page takes a tenth of a second, and the first page imports the templates.
             self._content, self._files = await asyncio.to_thread(self._render, monitors, posts, now)
             self._shown = shown
 

@@ -1,4 +1,4 @@
-"""Which stored results each monitor of a configuration gets in a replay, and what cannot be replayed. Pure."""
+"""The stored results that each monitor of a configuration gets in a replay, and the limits of the replay. Pure."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field

@@ -135,9 +135,9 @@ class Reconstruction:
 def reconstruction_of(
     current: MonitorSettings | None, other: MonitorSettings
 ) -> tuple[Reconstruction, tuple[str, ...]]:
-    """Return the reconstruction for `other` of results that were judged with `current`, and what it cannot replay.
+    """Return the reconstruction for `other` of results that were judged with `current`, and its limits.
 
-    These are the texts of conditions, or keys of the configuration; empty if everything can be replayed.
+    The limits are the texts of conditions, or keys of the configuration; empty if everything can be replayed.
     """
     kept = Reconstruction(
         replace(other, up_when=(), degraded_when=(), invert=False),

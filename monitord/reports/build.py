@@ -1,7 +1,7 @@
 """Builds a report from the history.
 
-The history is read in parts, so that no query of 10,000 monitors reaches its time limit, and what is read is evaluated
-in a thread. Percentiles are read for the monitors that the report shows, as they take most of the time.
+The history is read in parts, so that no query of 10,000 monitors reaches its time limit, and the data is evaluated in a
+thread. Percentiles are read for the monitors that the report shows, as they take most of the time.
 """
 
 import asyncio
@@ -119,7 +119,7 @@ async def build_report(history: ReportHistory, subject: Subject, period: Period,
 
     def evaluate() -> Report:
         times = {time.id: time for time in longest}
-        maintenance = together(outline.maintenance)
+        maintenance = together(outline.maintenance, subject.monitors)
         monitors: list[MonitorReport] = []
         for name in worst:
             summary = summaries.get(name)
@@ -149,7 +149,12 @@ async def build_report(history: ReportHistory, subject: Subject, period: Period,
                 for name, figures in outline.figures.items()
             ),
             incidents=tuple(
-                ReportedIncident(cause, times[cause.id].duration_s, times[cause.id].is_ongoing)
+                ReportedIncident(
+                    cause,
+                    times[cause.id].duration_s,
+                    times[cause.id].is_ongoing,
+                    subject.monitors.get(cause.monitor, ""),
+                )
                 for cause in causes
             ),
             maintenance=tuple(maintenance[:MAX_MAINTENANCE]),
@@ -227,7 +232,7 @@ def outline_of(
     start: datetime,
     end: datetime,
 ) -> Outline:
-    """Return the figures of a period. Incidents that were open only during maintenance are left out."""
+    """Return the figures of a period. Incidents that were open only during maintenance are not counted."""
     by_monitor: dict[str, list[MaintenanceTime]] = {}
     for time in maintenance:
         by_monitor.setdefault(time.monitor, []).append(time)
@@ -266,20 +271,26 @@ def worst_first(figures: Mapping[str, Figures], most: int) -> list[str]:
     return sorted(figures, key=badness)[:most]
 
 
-def together(maintenance: Iterable[MaintenanceTime]) -> list[ReportedMaintenance]:
-    """Return the maintenance in order of time. Equal times of several monitors, to the minute, are one entry."""
+def together(maintenance: Iterable[MaintenanceTime], titles: Mapping[str, str]) -> list[ReportedMaintenance]:
+    """Return the maintenance in order of time. Equal times of several monitors, to the minute, are one entry.
+
+    `titles`: of the monitors by name.
+    """
     groups: dict[tuple[datetime, datetime], list[MaintenanceTime]] = {}
     for time in maintenance:
         key = (time.start.replace(second=0, microsecond=0), time.end.replace(second=0, microsecond=0))
         groups.setdefault(key, []).append(time)
-    found = [
-        ReportedMaintenance(
-            min(time.start for time in times),
-            max(time.end for time in times),
-            tuple(sorted({time.monitor for time in times})),
+    found = []
+    for times in groups.values():
+        names = tuple(sorted({time.monitor for time in times}))
+        found.append(
+            ReportedMaintenance(
+                min(time.start for time in times),
+                max(time.end for time in times),
+                names,
+                tuple(titles.get(name) or name for name in names),
+            )
         )
-        for times in groups.values()
-    ]
     return sorted(found, key=lambda entry: (entry.start, entry.end, entry.monitors))
 
 

@@ -1,4 +1,4 @@
-"""The delivery of one report to one recipient: as a mail, or as a file."""
+"""The delivery of one report to one recipient: as an email, or as a file."""
 
 import asyncio
 import os
@@ -59,7 +59,7 @@ def file_of(directory: Path, report: RenderedReport) -> Path:
 
 
 def write_report(directory: Path, report: RenderedReport) -> str:
-    """Write the file, and return its path. Replaces an earlier one as a whole. Blocks. Raises DeliveryError."""
+    """Write the file, and return its path. Replaces an earlier file atomically. Blocks. Raises DeliveryError."""
     path = file_of(directory, report)
     try:
         directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A report as HTML: a document of its own for files, and the HTML part of a mail.
+"""A report as HTML: a complete document for files, and the HTML part of an email.
 
 Styles are inline, as email clients support little else, and the colours are readable on white and on black, which the
 reader's settings choose. Nothing is loaded from elsewhere, and all text is escaped.
@@ -118,7 +118,7 @@ def _maintenance(report: Report) -> str:
         return ""
     rows = []
     for entry in report.maintenance:
-        names = ", ".join(entry.monitors[:MAX_NAMES])
+        names = ", ".join(entry.titles[:MAX_NAMES])
         more = len(entry.monitors) - MAX_NAMES
         shown = f"{names} and {more} more" if more > 0 else names
         times = (wording.local(report, entry.start), wording.local(report, entry.end))

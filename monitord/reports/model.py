@@ -73,20 +73,25 @@ class MonitorReport:
 
 @dataclass(frozen=True, slots=True)
 class ReportedIncident:
-    """`duration_s`: within the period, without maintenance. `is_ongoing`: it was open at the end of the period."""
+    """An incident in the period. `title`: of its monitor; empty: it has none.
+
+    `duration_s`: within the period, without maintenance. `is_ongoing`: it was open at the end of the period.
+    """
 
     incident: Incident
     duration_s: float
     is_ongoing: bool
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportedMaintenance:
-    """Maintenance of `monitors` at the same time."""
+    """Maintenance of `monitors` at the same time. `titles`: their titles, or the names of monitors without a title."""
 
     start: datetime
     end: datetime
     monitors: tuple[str, ...]
+    titles: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

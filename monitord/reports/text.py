@@ -1,4 +1,4 @@
-"""A report as text: for the terminal, and as the alternative to the HTML of a mail."""
+"""A report as text: for the terminal, and as the alternative to the HTML of an email."""
 
 from collections.abc import Sequence
 from textwrap import wrap
@@ -48,7 +48,7 @@ def text_of(report: Report) -> str:
     if report.maintenance:
         lines += ["", "Maintenance, not counted", ""]
         for entry in report.maintenance:
-            names = ", ".join(entry.monitors[:MAX_NAMES])
+            names = ", ".join(entry.titles[:MAX_NAMES])
             more = len(entry.monitors) - MAX_NAMES
             lines.append(
                 f"{wording.local(report, entry.start)} to {wording.local(report, entry.end)}  {names}"

@@ -64,8 +64,8 @@ def notes(report: Report) -> list[str]:
         )
     elif report.coverage is not None and report.coverage < 1 and percent(report.coverage) != percent(1.0):
         found.append(
-            f"The uptime covers {percent(report.coverage)} of the period. During the rest, the monitors did not "
-            "exist or were paused, unknown or unreachable, or the daemon was not running."
+            f"The uptime covers {percent(report.coverage)} of the period. For the rest, there is no data: the monitors "
+            "did not exist or were paused, unknown or unreachable, or the daemon was not running."
         )
     return found
 
@@ -88,7 +88,9 @@ def totals(report: Report) -> list[tuple[str, str, str]]:
 
 
 def _previously(value: str, change: str = "") -> str:
-    return f"previously {value}" + (f", {change}" if change and change != NONE else "")
+    return f"previously {'no data' if value == NONE else value}" + (
+        f", {change}" if change and change != NONE else ""
+    )
 
 
 def monitor_cells(monitor: MonitorReport) -> tuple[str, ...]:
@@ -144,7 +146,7 @@ def incident_cells(report: Report, reported: ReportedIncident) -> tuple[str, ...
     return (
         local(report, incident.opened_at),
         duration(reported.duration_s) + (", ongoing" if reported.is_ongoing else ""),
-        incident.monitor,
+        reported.title or incident.monitor,
         incident.reason.value,
         shortened(detail, MAX_DETAIL_CHARACTERS),
     )

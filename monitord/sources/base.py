@@ -44,7 +44,7 @@ class Feed(Protocol):
 
     @property
     def targets(self) -> Targets:
-        """The last targets: of this run, or of an earlier one."""
+        """The last targets, of this run or of an earlier run."""
         ...
 
     @property
@@ -115,7 +115,7 @@ class MonitorReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SourcesSettings:
-    """All sources. `ignore`: patterns of names of automatic monitors that are left out."""
+    """All sources. `ignore`: patterns of names of automatic monitors that are excluded."""
 
     sources: tuple[SourceSettings, ...] = ()
     ignore: tuple[str, ...] = ()

@@ -1,9 +1,9 @@
 """The source of monitors of unhealthy containers: `[auto] containers = "unhealthy"`.
 
-A monitor is added when the health check of a container fails, or when a container crashes repeatedly, and removed
-when the container has been neither for RECOVERED_AFTER_S or no longer exists for that time. Containers that have ended
-are left out: most hosts have old containers, which were never removed. Containers that configured monitors of type
-`container` watch are left out as well. The targets are the names of the containers, without data.
+A monitor is added when the health check of a container fails, or when a container crashes repeatedly, and removed when
+the container has been neither for RECOVERED_AFTER_S or no longer exists for that time. Containers that have ended are
+excluded, because most hosts have old containers that were never removed. Containers that configured monitors of type
+`container` watch are excluded as well. The targets are the names of the containers, without data.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ class AutoContainers(Enum):
 
 @dataclass(frozen=True, slots=True)
 class UnhealthyContainers:
-    """Settings of the source. `ignore`: patterns of names of automatic monitors that are left out.
+    """Settings of the source. `ignore`: patterns of names of automatic monitors that are excluded.
 
     `watched`: the options of configured monitors of the same engine.
     """

@@ -135,7 +135,7 @@ class _SourceEntry:
 class Sources:
     """Owns the sources and their monitors: `apply` at start and with each reload, then `close`.
 
-    `store` stores the targets; `stored` is what an earlier run has stored, by key.
+    `store` stores the targets; `stored` contains the records of an earlier run, by key.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
 """The source of monitors of failed units of this host: `[auto] units = "failed"`.
 
 A monitor is added when its unit fails, and removed when its unit has been up for RECOVERED_AFTER_S: until then, a unit
-that fails repeatedly has one monitor with one history. Units that configured monitors watch are left out, and those of
-Podman's health checks: a unit that fails there is a single probe, and Podman decides about the container.
-The targets are the names of the units, without data: if a unit recovers during a restart, a check closes its incident.
+that fails repeatedly has one monitor with one history. Units that configured monitors watch are excluded, as are those
+of Podman's health checks: a unit that fails there is a single probe, and Podman decides about the container. The
+targets are the names of the units, without data: if a unit recovers during a restart, a check closes its incident.
 """
 
 import asyncio
@@ -48,9 +48,9 @@ class AutoMode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class FailedUnits:
-    """Settings of the source. `ignore`: patterns of names of automatic monitors that are left out.
+    """Settings of the source. `ignore`: patterns of names of automatic monitors that are excluded.
 
-    `watched_units` and `watched_patterns`: the units that configured monitors watch, which are left out as well.
+    `watched_units` and `watched_patterns`: the units that configured monitors watch, which are excluded as well.
     """
 
     ignore: tuple[str, ...] = ()

@@ -1,8 +1,9 @@
 """The native protocol of the journal: a datagram for each entry (systemd.io/JOURNAL_NATIVE_PROTOCOL).
 
 journald reads from a queue of a few hundred datagrams that the whole system shares. While journald is stopped, a
-blocking send would wait indefinitely. Therefore the socket does not block, and an `OutputQueue` stores what it does not
-accept. An entry is truncated to a size that always fits in a datagram; a memory file is not needed for log messages.
+blocking send would wait indefinitely. Therefore the socket does not block, and an `OutputQueue` stores the entries that
+it does not accept. An entry is truncated to a size that always fits in a datagram; a memory file is not needed for log
+messages.
 """
 
 import re

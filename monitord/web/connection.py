@@ -254,7 +254,7 @@ class Connection(asyncio.Protocol):
             self.close()
 
     def _reject(self, error: ProtocolError) -> None:
-        """Answer with an error, and close."""
+        """Respond with an error, and close."""
         response = Response(text=f"{error.status}: {error.message}\n", status=error.status)
         self.write(response.encode_head(len(response.body), "Connection: close\r\n") + response.body)
         self._linger()
@@ -364,7 +364,7 @@ class Connection(asyncio.Protocol):
         Raises ClientGone if it disconnected, or was disconnected for receiving too little within `write_s`.
         """
         self._write_buffer.flush()
-        # Without a minimum, a client that receives a byte now and then would keep its connection forever.
+        # Without a minimum, a client that receives a byte from time to time would keep its connection forever.
         least_bytes = _min_taken_bytes(self.limits.write_s)
         before = None
         while self.is_write_paused:

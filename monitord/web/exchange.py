@@ -1,7 +1,7 @@
 """One request and its response on a connection: the body of the request and the framing of the response.
 
-Decides what RFC 9112 leaves to the sender: length, chunks or the end of the connection; whether the connection
-persists; when `100 Continue` is sent; and how an unread request body is discarded.
+Makes the decisions that RFC 9112 leaves to the sender: length, chunks or the end of the connection; whether the
+connection persists; when `100 Continue` is sent; and how an unread request body is discarded.
 """
 
 import asyncio

@@ -1,9 +1,9 @@
 """Request heads: complete, bounded bytes in; a checked `Head`, or a `ProtocolError`, out.
 
 The only module that imports httptools. Two builds of it exist: 0.1.1 on http-parser (Debian 12 and 13), which accepts
-`Host :`, folded fields, bare line feeds and `HTTP/9.9`, and 0.9 on llhttp, which has no size limit. So the grammar of
-RFC 9112 is checked here before httptools sees a byte, and the framing is decided here as well: httptools splits
-the header fields of an accepted head when they are first used. Bodies never reach it; framing.py delimits them.
+`Host :`, folded fields, bare line feeds and `HTTP/9.9`, and 0.9 on llhttp, which has no size limit. Therefore this
+module validates the grammar of RFC 9112 before httptools sees a byte, and decides the framing: httptools splits the
+header fields of an accepted head when they are first used. Bodies never reach it; framing.py delimits them.
 """
 
 import re
@@ -28,7 +28,7 @@ _FIELD = _TOKEN + rb":" + _VALUE + rb"\r\n"
 _REQUEST_LINE = rb"(" + _TOKEN + rb") ([!-~]++) HTTP/([0-9])\.([0-9])\r\n"
 _HEAD = re.compile(_REQUEST_LINE + rb"(?:" + _FIELD + rb")*\r\n")
 
-# Fields that decide about the framing of the request, the connection and the authority.
+# Fields that determine the framing of the request, the connection and the authority.
 _FRAMING_NAMES = rb"host|content-length|transfer-encoding|connection|expect|upgrade|proxy-connection"
 _FRAMING_FIELD = re.compile(rb"\r\n(" + _FRAMING_NAMES + rb"):[\t ]*+([^\r]*+)", re.IGNORECASE)
 _LISTS = frozenset({b"connection", b"upgrade", b"proxy-connection"})

@@ -35,7 +35,7 @@ _CHARSET = re.compile(r';\s*charset\s*=\s*"?([^\s;"]+)', re.IGNORECASE)  # RFC 9
 
 
 class ClientGone(ConnectionResetError):  # noqa: N818 - an event rather than an error
-    """The client has disconnected, or does not receive what is sent to it."""
+    """The client has disconnected, or does not receive the sent data."""
 
 
 def _check_status(status: int) -> None:
@@ -304,7 +304,7 @@ class Response(StreamResponse):
     def encode(self) -> bytes | None:
         """Return head and body, for a request that does not frame the response (`Head.frames_response`).
 
-        None if `Exchange` has to decide about the framing.
+        None if `Exchange` has to determine the framing.
         """
         body = self.body
         key = self.status, self._content_type, len(body)

@@ -6,7 +6,7 @@ In a program with its own event loop:
         await stop.wait()
 
 The server installs no signal handlers. Sockets that were passed in are closed at the end, but their files remain.
-Shutdown: stop accepting, but serve what has been accepted; close idle connections; run on_shutdown; let running
+Shutdown: stop accepting, but serve accepted connections; close idle connections; run on_shutdown; let running
 requests finish within the grace period, with `Connection: close`; cancel the rest; clean up.
 """
 
@@ -83,7 +83,7 @@ class Server:
         self._own_file: tuple[int, int] | None = None
         self._stack = AsyncExitStack()
         self._is_closing = False
-        self._has_ended = False  # no connection is served any more
+        self._has_ended = False  # connections are no longer served
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -166,7 +166,7 @@ class Server:
         for listener, server in zip(self._sockets, self._servers, strict=True):
             if not self.loop.remove_reader(listener):  # uvloop
                 server.close()
-        # A client is not queued in the socket any more after its connection is accepted, so it must be served.
+        # After its connection is accepted, a client is no longer queued in the socket, so it must be served.
         for _ in range(ACCEPT_ITERATIONS):
             await asyncio.sleep(0)
         self._stop_listening()

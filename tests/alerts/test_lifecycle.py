@@ -169,7 +169,7 @@ def test_added_notifier_receives_open_problems() -> None:
     ]
 
 
-def test_notifier_without_a_route_any_more_receives_the_recovery() -> None:
+def test_notifier_that_no_longer_has_a_route_receives_the_recovery() -> None:
     alert, _ = run([(0, DOWN)])
     settings = alert_settings(AlertRoute(("other",)), names=("ops", "other"))
     found = evaluate(alert, DOWN, settings, at(1))
@@ -483,7 +483,7 @@ def test_repeated_isolation_has_its_beginning() -> None:
     assert (repeated.kind, repeated.since) == (NotificationKind.ISOLATED, T0)
 
 
-def test_closed_alert_is_known_to_no_notifier_any_more() -> None:
+def test_closed_alert_is_no_longer_known_to_a_notifier() -> None:
     alert = evaluate(None, FLAPPING, ALL, T0).alert
     assert alert is not None
     record = closed_alert(alert).notifiers["ops"]

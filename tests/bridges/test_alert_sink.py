@@ -502,7 +502,7 @@ def test_no_notification_is_lost_or_repeated_by_a_restart() -> None:
         await asyncio.sleep(60)
         kept = dict(world.history.kept)
         assert world.ops.got
-        # Another run takes up what was kept; db is not configured any more.
+        # Another run continues with the stored alerts; db is no longer configured.
         other = AlertWorld(kept=kept)
         other.monitor("web")
         other.bad = {"web": Reason.REFUSED}

@@ -14,7 +14,7 @@ _ELAPSE = re.compile(r"(?:Next elapse|Iter\. #\d+|Iteration #\d+): (?:never|\w{3
 
 @dataclass
 class OracleResult:
-    """`normal` is its normalised form, None for what it refuses; `elapses` to the second."""
+    """`normal` is its normalized form, None for what it refuses; `elapses` to the second."""
 
     normal: str | None = None
     elapses: list[datetime] = field(default_factory=list)

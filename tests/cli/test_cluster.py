@@ -113,11 +113,11 @@ def test_agent_shows_its_hubs_and_reports() -> None:
         ),
         (
             replace(VIEW, unknown_locations=(UnknownLocation("hle", ("a", "b"), ("ops",)),)),
-            "no node is at the location hle, which `locations` of 2 monitors and notifier ops names",
+            "there is no node at the location hle in `locations` of 2 monitors and notifier ops",
         ),
         (
             replace(VIEW, unknown_locations=(UnknownLocation("hle", (), ("ops",)),)),
-            "no node is at the location hle, which `locations` of notifier ops names",
+            "there is no node at the location hle in `locations` of notifier ops",
         ),
         (
             replace(VIEW, alone_since=SINCE),

@@ -112,7 +112,7 @@ async def test_report_is_written_to_a_file(tmp_path: Path, capsys: Capture) -> N
         (["--max-monitors", "0"], "is not a positive whole number"),
     ],
 )
-async def test_usage_errors_say_what_to_write(
+async def test_usage_errors_contain_a_correction(
     tmp_path: Path, capsys: Capture, arguments: list[str], says: str
 ) -> None:
     async with running_daemon(tmp_path) as daemon:

@@ -208,7 +208,7 @@ def test_objectives_that_are_not_evaluated_again_are_stated(prepared: Prepared, 
     prepared.current.write_text(objective)
     assert prepared.run(objective, "--since", "20m") == EXIT_OK
     limits = capsys.readouterr().out.partition("Limits:\n")[2]
-    assert "  objective:shop: the stored results are kept, so alerts about the error budget" in limits
+    assert "  objective:shop: the stored results are kept, so its alerts do not change with" in limits
 
 
 def test_service_user_is_set_before_its_database_is_opened(

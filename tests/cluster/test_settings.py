@@ -273,7 +273,7 @@ def test_keys_of_a_monitor_of_this_host_have_no_effect(tmp_path: Path, keys: str
     (error,) = errors_of(tmp_path, f'{CLUSTER}[monitors.a]\n{keys}quorum = "any"\n')
     assert error.partition("monitors.a.")[2] == (
         "quorum: has no effect, because only this host checks the monitor; "
-        "remove it: the nodes of a cluster share only checks that cross the network"
+        "remove it: the nodes of a cluster share only monitors that use the network"
     )
 
 
@@ -319,7 +319,7 @@ def settings_for(tmp_path: Path, keys: str) -> MonitorSettings:
         ('type = "certificate"\nfile = "/a.pem"', True),
     ],
 )
-def test_monitor_is_bound_to_its_host_unless_its_checks_cross_the_network(
+def test_monitor_is_bound_to_its_host_unless_its_checks_use_the_network(
     tmp_path: Path, keys: str, is_bound: bool
 ) -> None:
     async def main() -> None:

@@ -1,7 +1,7 @@
 """Draw the pictures of the README into docs/images: python3 -m tests.docs.images. Needs the package chromium.
 
 overview: the page of a site with 60 monitors (tests/browser/serve.py). notification: the first mail of the README's
-daemon, as a mail program shows it.
+daemon, as an email client shows it.
 """
 
 import asyncio

@@ -343,7 +343,7 @@ def test_failures_of_removed_monitors_do_not_count() -> None:
 # Weight of a failure
 
 
-def test_monitor_that_was_down_before_is_not_fresh_any_more() -> None:
+def test_monitor_that_was_down_before_is_no_longer_fresh() -> None:
     isolation = watching()
     fail(isolation, 0)
     isolation.record("m0", is_failing=True, at_s=60.0, was_down=True)
@@ -351,7 +351,7 @@ def test_monitor_that_was_down_before_is_not_fresh_any_more() -> None:
     assert not isolation.is_isolated
 
 
-def test_monitor_that_passes_again_is_not_fresh_any_more() -> None:
+def test_monitor_that_passes_again_is_no_longer_fresh() -> None:
     isolation = watching()
     fail(isolation, 0)
     isolation.record("m0", is_failing=False, at_s=61.0)

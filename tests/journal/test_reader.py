@@ -145,7 +145,7 @@ def test_restart_continues_after_the_last_entry_read(files: JournalDirectory, re
 
 
 def test_restart_continues_from_a_cursor_without_a_match(files: JournalDirectory, reading: Reading) -> None:
-    """systemd 252's journalctl --after-cursor leaves out the first entry that matches there."""
+    """systemd 252's journalctl --after-cursor omits the first entry that matches there."""
     following = reading.follow(ERRORS)
     files.write("fine", "fine")
     cursor = reading.read(following).cursor

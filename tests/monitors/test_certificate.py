@@ -168,7 +168,7 @@ async def test_unreadable_file_is_inconclusive(make: Make, tmp_path: Path) -> No
     assert (await make(file).check()).reason is Reason.PROBER_FORBIDDEN
 
 
-def test_damaged_certificates_are_left_out_and_their_number_is_limited(authority: Authority) -> None:
+def test_damaged_certificates_are_skipped_and_their_number_is_limited(authority: Authority) -> None:
     pem = authority.pem
     damaged = pem.replace(b"MII", b"AAA")
     assert len(certificates_in(damaged + b"noise" + pem + pem[:-30])) == 1

@@ -360,7 +360,7 @@ async def test_absence_of_deviations_is_an_empty_text(tmp_path: Path, tools: Too
 
 @pytest.mark.parametrize("charset", ["punycode", "IDNA", "unicode_escape", "Raw-Unicode-Escape"])
 async def test_codec_that_is_not_a_charset_is_ignored(tmp_path: Path, tools: Tools, charset: str) -> None:
-    """A megabyte that says that it is punycode would take half a minute of the event loop."""
+    """A megabyte that is declared as punycode would take half a minute of the event loop."""
     said = {"Content-Type": f"text/plain; charset={charset}"}
     result = await judged(
         tmp_path, tools, "up_when = [\"body contains 'x62c-'\"]", body=rb"\x62c-", headers=said

@@ -178,7 +178,7 @@ async def test_without_burn_alerts_conditions_decide() -> None:
 
 async def test_objective_without_data_is_inconclusive(checked: Checked) -> None:
     checked.history.covered_since = checked.clock.now()
-    assert await checked.detail() == (Reason.OBJECTIVE_NO_DATA, "no data of 1 monitor")
+    assert await checked.detail() == (Reason.OBJECTIVE_NO_DATA, "no data for 1 monitor")
     checked.history.names = ()
     assert await checked.detail() == (Reason.OBJECTIVE_NO_DATA, "no monitor matches")
     assert Reason.OBJECTIVE_NO_DATA.is_inconclusive

@@ -367,7 +367,7 @@ async def test_lost_exit_status_is_not_success(processes: Processes, text: str) 
 def test_invalid_request_is_rejected(make: Callable[[], ProcessRequest], problem: str) -> None:
     with pytest.raises(ValueError, match=problem.replace("(", r"\(")) as error:
         make()
-    assert "; " in str(error.value), "says what to write instead"
+    assert "; " in str(error.value), "contains a correction"
 
 
 def test_request_does_not_show_its_environment() -> None:

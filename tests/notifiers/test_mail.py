@@ -1,4 +1,4 @@
-"""The type mail, with a real server: mails, security, delivery errors."""
+"""The type mail, with a real server: emails, security, delivery errors."""
 
 import asyncio
 import html

@@ -168,7 +168,7 @@ def test_every_key_rejects_a_value_of_another_type(tmp_path: Path, type_name: st
     for key in {*own, *COMMON_KEYS} - {"type"}:
         for error in errors_of(tmp_path, table_of(type_name, **{key: WRONG_FOR_EVERY_KEY})):
             assert f": notifiers.a.{key}: " in error
-            assert "; " in error, "says what to write instead"
+            assert "; " in error, "contains a correction"
 
 
 @each_type

@@ -166,6 +166,6 @@ def test_maintenance_at_the_same_time_is_one_entry() -> None:
         MaintenanceTime("a", START + HOUR + second, START + 2 * HOUR + second),
         MaintenanceTime("a", START, START + second),
     ]
-    first, last = together(times)
+    first, last = together(times, {})
     assert (first.monitors, last.monitors) == (("a",), ("a", "b"))
     assert (last.start, last.end) == (START + HOUR, START + 2 * HOUR + second)

@@ -25,9 +25,9 @@ Incidents    1            (previously 1)
 Maintenance  3h           (previously 0s)
 Monitors     3, 1 new
 
-The uptime covers 69.848 % of the period. During the rest, the monitors did
-not exist or were paused, unknown or unreachable, or the daemon was not
-running.
+The uptime covers 69.848 % of the period. For the rest, there is no data: the
+monitors did not exist or were paused, unknown or unreachable, or the daemon
+was not running.
 
 Monitors, worst first
 
@@ -45,12 +45,12 @@ new                   -       -       -       -          -
 
 Incidents
 
-Began             Duration  Monitor  Reason   Detail
-2026-10-06 00:00  2h        shop     refused  <b>refused</b>
+Began             Duration  Monitor   Reason   Detail
+2026-10-06 00:00  2h        Web shop  refused  <b>refused</b>
 
 Maintenance, not counted
 
-2026-10-03 00:00 to 2026-10-03 03:00  shop
+2026-10-03 00:00 to 2026-10-03 03:00  Web shop
 """
 
 
@@ -136,7 +136,8 @@ async def test_report_of_a_period_without_data_states_it(tmp_path: Path) -> None
 
 async def test_report_says_how_much_is_not_listed(tmp_path: Path) -> None:
     report = await report_of(tmp_path)
-    entry = ReportedMaintenance(OCTOBER.start, OCTOBER.end, tuple(f"m{number:02}" for number in range(30)))
+    names = tuple(f"m{number:02}" for number in range(30))
+    entry = ReportedMaintenance(OCTOBER.start, OCTOBER.end, names, names)
     cut = replace(
         report,
         monitor_count=10,

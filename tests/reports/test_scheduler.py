@@ -1,4 +1,4 @@
-"""Scheduled reports: times, files, mails, failures and restarts."""
+"""Scheduled reports: times, files, emails, failures and restarts."""
 
 import asyncio
 import logging

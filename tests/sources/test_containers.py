@@ -82,7 +82,7 @@ async def test_container_that_crashes_repeatedly_is_monitored(host: Host) -> Non
     await until(lambda: host.names == {"container:web"})
 
 
-async def test_ignored_and_watched_containers_are_left_out(host: Host) -> None:
+async def test_ignored_and_watched_containers_are_excluded(host: Host) -> None:
     for name in ("web", "test-1", "shop-1", "other"):
         host.engine.run(name, "web-unhealthy")
     socket = str(host.engine.socket)

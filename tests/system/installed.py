@@ -12,7 +12,7 @@ from tests.system.bed import FILES, WITHIN_S, Completed, Machine, eventually
 SOCKET = "/run/monitord/status.sock"
 FRAGMENT = "/etc/monitord.d/test.toml"
 WITHOUT_HOST = "/etc/monitord.d/auto.toml"
-"""Leaves out the monitors of the host and of failed units, which the installed configuration creates."""
+"""Excludes the monitors of the host and of failed units, which the installed configuration creates."""
 
 # Short, so that a test sees several checks soon; long enough that a check does not time out on a busy machine.
 WATCHING = """\

@@ -230,7 +230,7 @@ def test_both_nodes_show_the_cluster(cluster: Cluster) -> None:
             assert name in shown.stdout
 
 
-def test_outage_and_recovery_are_notified_once(cluster: Cluster) -> None:
+def test_outage_and_recovery_cause_one_notification_each(cluster: Cluster) -> None:
     cluster.fail("shop")
     cluster.await_state("shop", "down")
     cluster.await_alerts(["shop problem"])
@@ -293,7 +293,7 @@ def test_older_node_works_with_the_tables_of_a_newer_release(cluster: Cluster, d
     cluster.await_state("tickets", "down")
     newer = next_version(deb, mon2.machine.root / "root", {"cluster/database/schema.py": LATER_MIGRATION})
     mon2.machine.run("apt-get", "--yes", "install", f"/root/{newer.name}")
-    # The newer node takes no part before the migration, and the other one works on.
+    # The newer node does not take part before the migration, and the other node continues.
     eventually(
         lambda: "run monitorctl cluster init" in mon2.cluster()["database"]["error"], within_s=WITHIN_S
     )

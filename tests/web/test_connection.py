@@ -497,7 +497,7 @@ class SlowTransport(asyncio.Transport):
 
 @pytest.mark.parametrize(("taken_per_s", "is_cut"), [(0, True), (100, True), (2000, False)])
 def test_client_that_receives_too_slowly_is_disconnected(taken_per_s: float, *, is_cut: bool) -> None:
-    """Otherwise, a byte now and then would keep a connection forever."""
+    """Otherwise, a byte from time to time would keep a connection forever."""
 
     async def main() -> None:
         server = Server(make_app(), limits=Limits(write_s=30.0))

@@ -1,4 +1,4 @@
-"""HTTP requests to the daemon, over its Unix socket or over TCP, with errors that say how to fix them."""
+"""HTTP requests to the daemon, over its Unix socket or over TCP. The errors contain a correction."""
 
 import contextlib
 import http.client

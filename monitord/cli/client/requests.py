@@ -109,7 +109,7 @@ def suggesting_names(client: Client, name: str) -> Iterator[None]:
             raise
         names = [monitor["name"] for monitor in fetch_monitors(client)]
         if name in names:
-            raise  # the daemon is of another version and does not have the endpoint
+            raise  # a daemon of another version, which does not have the endpoint
         raise unknown_monitor(names, name) from None
 
 

@@ -84,7 +84,7 @@ def cluster_problems(cluster: Json) -> Iterator[str]:
         )
         error = plain(database["error"] or "no connection yet")
         yield f"this node has not been connected to the cluster{since}: {error}"
-        yield "nodes and votes are shown as of the last connection"
+        yield "the nodes and votes are shown as they were at the last connection"
     if cluster["alone_since"] is not None:
         yield (
             f"this node has decided and notified alone since {local_with_zone(cluster['alone_since'])}; "
@@ -95,7 +95,7 @@ def cluster_problems(cluster: Json) -> Iterator[str]:
         if node["status"] == "not_responding":
             age = approximate_duration(node["heartbeat_age_s"])
             yield (
-                f"{name} has sent no heartbeat for {age}; if it has been shut down for good: "
+                f"{name} has sent no heartbeat for {age}; if it has been shut down permanently: "
                 f"monitorctl cluster remove {name}"
             )
         if abs(node["clock_offset_s"]) > LARGE_OFFSET_S:
@@ -110,7 +110,7 @@ def cluster_problems(cluster: Json) -> Iterator[str]:
     for unknown in cluster["unknown_locations"]:
         users = [counted(unknown["monitors"], "monitor")] if unknown["monitors"] else []
         users += [f"notifier {plain(name)}" for name in unknown["notifiers"]]
-        yield f"no node is at the location {plain(unknown['name'])}, which `locations` of {joined(users)} names"
+        yield f"there is no node at the location {plain(unknown['name'])} in `locations` of {joined(users)}"
 
 
 def node_table(nodes: list[Json], *, max_columns: int | None) -> list[str]:

@@ -70,7 +70,7 @@ class Candidates:
                     return [(node["name"], node["status"].replace("_", " ")) for node in nodes]
                 return [
                     (INIT, "Create or migrate the tables"),
-                    (REMOVE, "Remove a node that has been shut down for good"),
+                    (REMOVE, "Remove a node that has been shut down permanently"),
                 ]
             case "TAG":
                 return self._values_of_monitors(lambda monitor: monitor["tags"])

@@ -61,7 +61,7 @@ def _run(options: argparse.Namespace) -> int:
     directory: Path = options.directory
     try:
         changed = [path for path, body in files.items() if _write(directory / path, body)]
-        # Files of earlier exports that are not part of the page any more.
+        # Files of earlier exports that are no longer part of the page.
         stale = [
             path
             for pattern in _STALE

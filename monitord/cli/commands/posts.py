@@ -1,4 +1,4 @@
-"""Posts on public pages: what people write about an incident and its progress."""
+"""Posts on public pages: messages from people about an incident and its progress."""
 
 import argparse
 import sys

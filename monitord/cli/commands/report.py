@@ -1,6 +1,6 @@
 """`monitorctl report`: uptime, incidents and response times of a month, a week or another period.
 
-The daemon builds and renders the report, so that it is the same as in a mail.
+The daemon builds and renders the report, so that it is the same as in an email.
 """
 
 import argparse

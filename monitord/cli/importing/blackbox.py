@@ -241,7 +241,7 @@ def _monitor(  # noqa: C901, PLR0912 - a case for each prober
 
 
 def _read_family(options: SourceField, section: DraftSection) -> None:
-    """Read the IP family. A preferred one with a fallback is left to the resolver of the host."""
+    """Read the IP family. The resolver of the host decides about a preferred family with a fallback."""
     family = options.get("preferred_ip_protocol").text()
     if not options.get("ip_protocol_fallback").flag(default=True) and section.values.get("type") != "dns":
         section.values["ip_family"] = 4 if family == "ip4" else 6

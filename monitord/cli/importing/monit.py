@@ -323,7 +323,7 @@ class _MonitTranslation:
             if match is None:
                 section.leave_out(text, "it has no counterpart")
                 continue
-            # The test says when the program has failed.
+            # The test defines when the program has failed.
             conditions.append(f"exit_status {_NEGATED[match[1]]} {match[2]}")
             _set_cycles(test, section, self._interval_s)
         if conditions:

@@ -1,6 +1,6 @@
 """The control file of monit as tokens and statements: https://mmonit.com/monit/documentation/.
 
-Only the structure is read here; monit.py decides what a statement means. The grammar has no separators: a statement
+Only the structure is read here; monit.py interprets the statements. The grammar has no separators: a statement
 ends where a word begins the next statement.
 """
 

@@ -180,5 +180,5 @@ def _keyword_condition(record: Record) -> str:
         condition = f"body contains {literal(keyword)}"
     else:
         condition = f"body matches {literal(f'(?i){escaped_pattern(keyword)}')}"
-    # The type says when an incident begins: 1 if the keyword exists, 2 if it does not.
+    # The type defines when an incident begins: 1 if the keyword exists, 2 if it does not.
     return condition if kind in {"2", "not exists", "notexists", "not_exists"} else f"not {condition}"

@@ -1,4 +1,4 @@
-"""A complete result, as `probe`, `show` and `last` print it: steps, phases, fields, certificate, conditions, excerpt.
+"""A complete result, as `probe` and `results` print it: steps, phases, fields, certificate, conditions, excerpt.
 
 Composed from the JSON of the API and the units of the fields, so that it needs no code of the daemon.
 """

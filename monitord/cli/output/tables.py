@@ -1,4 +1,7 @@
-"""Tables for 80 columns, which say the same without colour. If the output is not a terminal, nothing is truncated."""
+"""Tables for 80 columns, which contain the same information without colour.
+
+If the output is not a terminal, nothing is truncated.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -36,7 +39,7 @@ def table(
     optional: Sequence[int] = (),
     min_last: int = MIN_LAST,
 ) -> list[str]:
-    """Format a table. `max_columns` None: nothing is truncated or left out.
+    """Format a table. `max_columns` None: nothing is truncated or omitted.
 
     All columns have the width of their content, except the last column, which has the rest of the line. If that is less
     than `min_last` columns, the column `yielding` is shortened down to MIN_YIELDING, then the `optional` columns are

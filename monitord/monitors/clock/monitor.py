@@ -2,7 +2,7 @@
 
     type = "clock"
 
-systemd-timesyncd, chrony and ntpd (NTPsec) are queried; without one of them, the kernel. Without conditions a check
+systemd-timesyncd, chrony and ntpd (NTPsec) are queried; without one of them, the kernel. Without conditions, a check
 warns if the clock has not been synchronized for `max_age`, and fails if its offset exceeds `max_offset`, each for
 longer than `grace`: after boot or resume, a clock takes a few minutes to be synchronized.
 """

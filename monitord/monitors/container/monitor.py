@@ -7,7 +7,7 @@ A check is requested at once when a container ends, crashes or becomes unhealthy
 restarted by its restart policy since the previous check fails the check. A container that was stopped or replaced has
 the time `grace` to run again, as during an update.
 
-Without conditions each container must run, and must not be unhealthy; a container that has ended with exit code 0, and
+Without conditions, each container must run, and must not be unhealthy; a container that has ended with exit code 0, and
 has no policy by which it would be restarted, is a finished job. At least one container must match a pattern.
 """
 
@@ -380,7 +380,7 @@ class ContainerMonitor(Monitor[ContainerOptions]):
             state = await self.tools.containers.inspect(options.socket, row.id, deadline=deadline)
             if state is not None:  # it may have been removed since
                 states.append(state)
-        # Of the others the list has no exit code, so that an ended one counts as finished.
+        # The list contains no exit code of the other containers, so a container that has ended counts as finished.
         states += [ContainerState(row.id, row.name, row.status) for row in matching[MAX_QUERIED:]]
         if not states:
             outcome = self._missing("no container matches")

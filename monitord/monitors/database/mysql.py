@@ -7,7 +7,7 @@
     query = "SELECT count(*) FROM shop.orders WHERE NOT shipped"
     degraded_when = ["value > 1000"]
 
-Without conditions a check passes if the server responds to the query and, on a replica, replication is running.
+Without conditions, a check passes if the server responds to the query and, on a replica, replication is running.
 """
 
 from typing import ClassVar

@@ -7,7 +7,7 @@
     query = "SELECT count(*) FROM orders WHERE NOT shipped"
     degraded_when = ["value > 1000"]
 
-Without conditions a check passes if the server responds to the query and, on a replica, the primary sends WAL.
+Without conditions, a check passes if the server responds to the query and, on a replica, the primary sends WAL.
 """
 
 from typing import ClassVar

@@ -6,7 +6,7 @@
     command = ["LLEN", "jobs"]
     degraded_when = ["value > 1000"]
 
-Without conditions a check passes if the server responds to PING and the command, and a replica has its primary.
+Without conditions, a check passes if the server responds to PING and the command, and a replica has its primary.
 """
 
 from dataclasses import replace

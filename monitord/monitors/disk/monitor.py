@@ -3,7 +3,7 @@
     type = "disk"
     path = "/var"
 
-Without conditions a check fails if the file system is nearly full, has become read-only or is not mounted, and warns
+Without conditions, a check fails if the file system is nearly full, has become read-only or is not mounted, and warns
 before that: see `evaluate`. `up_when` replaces the conditions of a failure, `degraded_when` those of a warning.
 
 statvfs(3) of a network file system blocks while its server does not respond, so it runs in a thread of its own
@@ -314,7 +314,7 @@ def evaluate(
 
 
 def measured(options: DiskOptions, mounts: Mounts) -> MeasuredFileSystem:
-    """Query the file system of a path. Can block for ever."""
+    """Query the file system of a path. Can block forever."""
     try:
         path = os.path.realpath(options.path, strict=True)
         mount = mounts.mount_of(path)

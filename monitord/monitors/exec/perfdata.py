@@ -9,7 +9,7 @@ One value is 'label'=value[unit];[warn];[crit];[min];[max]. A quote in a quoted 
 undetermined. A threshold is a range [@]start:end: values outside of it alert, with @ those inside; "10" is 0:10, "10:"
 has no end, "~:10" no start.
 
-Pure functions that do not raise: malformed values are left out.
+Pure functions that do not raise: malformed values are omitted.
 """
 
 import math
@@ -85,7 +85,7 @@ def parse_output(text: str) -> PluginOutput:
 
 
 def parse_perfdata(text: str) -> tuple[tuple[PerfValue, ...], int]:
-    """Return the values and the number of values left out. The first of several values with one label is used."""
+    """Return the values and the number of omitted values. The first of several values with one label is used."""
     found: dict[str, PerfValue] = {}
     malformed = 0
     for piece in _pieces(text):

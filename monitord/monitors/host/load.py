@@ -2,7 +2,7 @@
 
     type = "load"
 
-Without conditions a check warns if the load averages of the last 5 and 15 minutes exceed 5 per CPU, and
+Without conditions, a check warns if the load averages of the last 5 and 15 minutes exceed 5 per CPU, and
 fails if they exceed 20: a busy host may have a higher load for a few minutes. The load averages of a container are
 those of its host, so that they are not compared there.
 """

@@ -2,7 +2,7 @@
 
     type = "memory"
 
-Memory that the kernel can free at once is available: the page cache is not used memory. Without conditions a check
+Memory that the kernel can free at once is available: the page cache is not used memory. Without conditions, a check
 warns if little memory is available and there is no swap space left or tasks wait for memory, and fails if the memory
 is nearly exhausted. In a container with a memory limit, the values are those of the container.
 """

@@ -1,6 +1,6 @@
 """The processes of this host, read from /proc: proc_pid_stat(5). Blocking.
 
-A process that ends while it is read is left out.
+A process that ends while it is read is skipped.
 """
 
 import os

@@ -3,7 +3,7 @@
     type = "process"
     unit = "nginx.service"        # or name = "nginx", or pattern = "java .*broker"
 
-Without conditions a check passes if there are at least `at_least` and at most `at_most` processes. The processes of a
+Without conditions, a check passes if there are at least `at_least` and at most `at_most` processes. The processes of a
 unit are those of its control group, as the service manager reports them. Processes by name or pattern are read from
 /proc, where the sandbox of the service hides those of other users: then the check is inconclusive.
 """
@@ -210,7 +210,8 @@ class ProcessMonitor(Monitor[ProcessOptions]):
             if run in before:
                 used_s += max(cpu_s - before[run][0], 0.0)
             elif age_s is None or age_s <= elapsed_s:
-                # It has started since the previous check. An older one did not count there: it has another name now.
+                # It has started since the previous check. An older process with this PID was not counted: its name has
+                # changed.
                 used_s += cpu_s
         return 100.0 * used_s / elapsed_s
 

@@ -2,7 +2,7 @@
 
     url = "https://shop.example.org/health"
 
-Without conditions a check passes if the status is below 400. Passwords, tokens and parts of a URL that may be secrets
+Without conditions, a check passes if the status is below 400. Passwords, tokens and parts of a URL that may be secrets
 are masked in all texts.
 """
 

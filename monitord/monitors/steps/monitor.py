@@ -295,7 +295,7 @@ class StepsMonitor(Monitor[StepsOptions]):
         for value in result.step.options.extract:
             found = _extract(value, result, run.cookies)
             if isinstance(found, Unresolved):
-                problems.append(f"{value.name} is not extracted: {found.why}")
+                problems.append(f"cannot extract {value.name}: {found.why}")
             else:
                 result.values[value.name] = run.values[value.name] = found
                 if value.is_secret:
@@ -379,7 +379,7 @@ class StepsMonitor(Monitor[StepsOptions]):
         )
 
     def _shared_fields(self, results: Sequence[_StepResult]) -> dict[str, FieldValue]:
-        """Return the totals, what the last response has shown, and the certificate that expires first."""
+        """Return the totals, the fields of the last response, and the certificate that expires first."""
         now = self.tools.clock.now()
         outcomes = [result.outcome for result in results if result.outcome is not None]
         phases = {

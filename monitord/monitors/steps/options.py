@@ -47,7 +47,7 @@ class Extraction:
 
 @dataclass(frozen=True, slots=True)
 class StepOptions:
-    """A request, what its response must be, and what is extracted from it.
+    """A request, the conditions on its response, and the values to extract.
 
     `verbatim`: texts of the request from a credential, file or variable, in which braces have no meaning.
     """

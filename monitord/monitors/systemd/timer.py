@@ -2,7 +2,7 @@
 
     timer = "backup.timer"
 
-Without conditions a check passes if the timer is active, the last run did not fail, and the job was started in time:
+Without conditions, a check passes if the timer is active, the last run did not fail, and the job was started in time:
 within `grace` of the scheduled time, or within `max_age`.
 
 The scheduled time is the next elapse that systemd reported earlier; it is stored. After a boot systemd knows only the
@@ -110,8 +110,8 @@ class TimerMonitor(Monitor[TimerOptions]):
 
     def _on_change(self, change: UnitChange | None) -> None:
         if self._has_failed and self.settings.policy.fail_after > 1:
-            # `fail_after` and `retry_every` say how long a failure is accepted: signals, of which an upgrade causes
-            # many, must not confirm it earlier.
+            # `fail_after` and `retry_every` determine how long a failure is accepted: signals, of which an upgrade
+            # causes many, must not confirm it earlier.
             return
         # The first check is scheduled by the dispatcher, which spreads first checks over a few seconds.
         if self._requester is not None and (change is not None or self._is_checked):

@@ -7,7 +7,7 @@ A check is requested at once when a unit fails, crashes or stops. A service that
 previous check fails the check. A unit that is neither active nor failed has the time `grace` to become one of both, as
 during an upgrade.
 
-Without conditions a single unit must be active (a oneshot service: not failed); if there are several units, none may
+Without conditions, a single unit must be active (a oneshot service: not failed); if there are several units, none may
 have failed.
 """
 

@@ -1,7 +1,7 @@
 """Count the crashes of a unit that was restarted. No I/O.
 
 systemd counts automatic restarts (NRestarts), and signals how each run ended before it starts the next. The counter is
-authoritative, also for the time without signals; the signals only distinguish restarts of a program that ends with
+authoritative, including for the time without signals; the signals only distinguish restarts of a program that ends with
 success and has Restart=always. Each crash is reported by one check.
 
 | event                                               | consequence                                                |

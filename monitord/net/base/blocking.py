@@ -1,4 +1,4 @@
-"""Calls that can block for ever, such as statvfs(3) of an NFS mount whose server does not respond.
+"""Calls that can block forever, such as statvfs(3) of an NFS mount whose server does not respond.
 
 Each call has its own thread. There is one call for each key, so that a file system that hangs holds a single thread:
 a further caller waits for the running call, and makes its own when it has ended.

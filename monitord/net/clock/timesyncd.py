@@ -81,7 +81,7 @@ async def _get(
             peer, "Get", "ss", properties, "v", deadline=deadline, starts_service=starts_service
         )
     except BusError as error:
-        # An error of the bus with a name: nobody has the bus name of the service.
+        # A named error of the bus: no process has the bus name of the service.
         is_absent = error.failure is BusFailure.AWAY and error.name
         raise ClockError(f"{_SERVICES[peer.name]} is not running" if is_absent else error.detail) from error
     finally:

@@ -3,12 +3,11 @@
 The libraries trust the server: asyncpg 0.27 parses endless zeros in a loop that never ends. In this process they can
 delay nothing else, the kernel limits CPU time and memory, and the parent kills it at the deadline.
 
-Reads a request in JSON from standard input. It has two sockets to the parent, whose numbers are in the request:
-`data`, where the parent is the server of the database as far as the library can tell, and `control`, with a JSON object
-in each packet. This process sends {"ready": true}, {"start_tls": N} where N is the number of bytes it has received,
-and at the end one of {"values": {…}, "value": …}, {"error": ["CODE", "TEXT"]} and {"failure": "KIND", "detail":
-"TEXT"}.
-The parent connects, limits the data, and does the TLS handshake; after it, it sends one byte.
+Reads a request in JSON from standard input. It has two sockets to the parent, whose numbers are in the request: `data`,
+on which the parent acts as the database server for the library, and `control`, with a JSON object in each packet. This
+process sends {"ready": true}, {"start_tls": N} where N is the number of bytes it has received, and at the end one of
+{"values": {…}, "value": …}, {"error": ["CODE", "TEXT"]} and {"failure": "KIND", "detail": "TEXT"}. The parent connects,
+limits the data, and does the TLS handshake; after it, it sends one byte.
 
 It imports nothing of the package, so that it starts quickly.
 """

@@ -25,7 +25,7 @@ class UnitState:
     """The state of a unit. An empty text or None means that the unit does not have the property.
 
     - `changed_at`: time of the last change of state.
-    - `run`: identifies a run of a service's main process, also in signals (which do not contain InvocationID).
+    - `run`: identifies a run of a service's main process, including in signals (which do not contain InvocationID).
     - `exit_code`, `exit_status`: how its main process ended (exited, killed, dumped), and its exit status or signal.
     - `next_realtime`, `next_monotonic_s`: next elapse of a timer, by the wall clock or CLOCK_MONOTONIC.
     - `has_only_calendars`: whether a timer that has elapsed for the last time has only OnCalendar= settings.

@@ -85,7 +85,7 @@ class DnsServer:
 
 @dataclass(frozen=True, slots=True)
 class DnsAnswer:
-    """The response of a server, also an error response: see `message.DnsMessage`.
+    """The response of a server, which can be an error response: see `message.DnsMessage`.
 
     `protocol` is the protocol of the response: TCP after a truncated UDP response (`was_truncated`).
     """

@@ -1,6 +1,6 @@
 """Estimate of the work to parse a DNS message, made before dnspython parses it.
 
-A name may refer to an earlier one (RFC 1035, section 4.1.4), so two bytes can represent 255. A message of 64 KiB with
+A name can refer to an earlier name (RFC 1035, section 4.1.4), so two bytes can represent 255. A message of 64 KiB with
 four thousand such names takes dnspython five seconds and blocks the event loop.
 """
 

@@ -25,7 +25,7 @@ UDP_PAYLOAD_BYTES = 1232
 
 @dataclass(frozen=True, slots=True)
 class DnsMessage:
-    """The content of a response, also of an error response.
+    """The content of a response, which can be an error response.
 
     - `answers`: the sorted data of the records of the requested type, at the end of the chain of CNAMEs.
     - `ttl_s`: the minimum TTL of these records and the chain; None without records.

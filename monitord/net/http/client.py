@@ -109,10 +109,9 @@ class HttpClient:
     ) -> HttpOutcome:
         """Pass the body of a response with status 200 to `consume`, in pieces as they arrive, until the body ends.
 
-        The first piece is empty, and arrives with the head of the response.
-        The body of a response with another status is not received. `deadline` applies to the head of the response: the
-        body has neither a deadline nor a limit, so `consume` limits what it stores. Content codings are not decoded,
-        and redirects are not followed.
+        The first piece is empty, and arrives with the head of the response. The body of a response with another status
+        is not received. `deadline` applies to the head of the response: the body has neither a deadline nor a limit, so
+        `consume` has to limit the data that it stores. Content codings are not decoded, and redirects are not followed.
         """
         progress = ExchangeProgress(PhaseTimer(), request, deadline, is_stream=True)
         return await _until(None, progress, self._stream(request, consume, progress))

@@ -15,7 +15,7 @@ from monitord.net.registry.registration import NotRegisteredError, Registration,
 from monitord.net.stream.client import Stream, StreamClient, StreamTarget
 
 BLOCKED_S = 3600.0
-"""The time without queries after a response that does not say how long the limit lasts."""
+"""The time without queries after a response that does not contain the duration of the limit."""
 MAX_BODY_BYTES = 1 << 20
 
 _ACCEPT: Final = "application/rdap+json, application/json;q=0.9"

@@ -1,7 +1,7 @@
 """One unary gRPC call on a stream (gRPC over HTTP/2), without protobuf: the messages are bytes.
 
-h2 is the protocol; this module moves its bytes, and limits what is received. h2 is optional: it is imported when the
-first call is made. Specification: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
+h2 implements the protocol; this module sends and receives its bytes, and limits the received data. h2 is optional: it
+is imported when the first call is made. Specification: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 """
 
 import struct

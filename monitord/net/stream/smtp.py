@@ -1,4 +1,4 @@
-"""Delivery of one mail to a server over SMTP, with aiosmtplib.
+"""Delivery of one email to a server over SMTP, with aiosmtplib.
 
 The library is the client. This module adds one deadline for the whole delivery, and one exception with a text of one
 line. The library gets the name of this host, as it would look it up with a blocking call, and the addresses of the
@@ -70,7 +70,7 @@ class SmtpReceipt:
 
 
 class SmtpError(Exception):
-    """The mail was not delivered. The text is the reason. `kind`: of a failure to connect; None for others."""
+    """The email was not delivered. The text is the reason. `kind`: of a failure to connect; None for others."""
 
     def __init__(self, text: str, *, kind: FailureKind | None = None) -> None:
         super().__init__(text)
@@ -91,7 +91,7 @@ async def send_mail(
     context: ssl.SSLContext | None,
     deadline: float,
 ) -> SmtpReceipt:
-    """Deliver a mail by `deadline` (time.monotonic()). `context` is for STARTTLS and TLS. Raises SmtpError.
+    """Deliver an email by `deadline` (time.monotonic()). `context` is for STARTTLS and TLS. Raises SmtpError.
 
     If the server rejects only some recipients, the email is delivered to the others, and the receipt names the rejected
     ones.
@@ -228,7 +228,7 @@ async def _hello(client: "aiosmtplib.SMTP") -> None:
 
 
 async def _quit(client: "aiosmtplib.SMTP") -> None:
-    """Close the connection with QUIT. The server has accepted the mail, so errors are ignored."""
+    """Close the connection with QUIT. The server has accepted the email, so errors are ignored."""
     import aiosmtplib  # noqa: PLC0415
 
     # CancelledError as well: the email has been delivered even if the daemon stops now.

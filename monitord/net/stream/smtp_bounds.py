@@ -1,7 +1,7 @@
 """The client of aiosmtplib with limits. The library stores a response of any length, and parses all of it again with
 each packet.
 
-Imported only if mail is sent, as the library may not be installed.
+Imported only if email is sent, as the library may not be installed.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """A WebSocket (RFC 6455) on a stream: the opening handshake, messages, and the closing handshake.
 
-wsproto is the protocol; this module moves its bytes and limits what is received. No extension is offered, so that no
-message is compressed. wsproto is optional: it is imported when the first WebSocket is opened.
+wsproto implements the protocol; this module sends and receives its bytes, and limits the received data. No extension is
+offered, so that no message is compressed. wsproto is optional: it is imported when the first WebSocket is opened.
 """
 
 from collections import deque
@@ -88,7 +88,7 @@ class WebSocket:
 
     async def close(self) -> None:
         """Send a close frame, and wait for that of the peer, which may be missing. Raises nothing."""
-        # The check is complete: what happens from here on is not a failure.
+        # The check is complete: later errors are not failures.
         with suppress(ExchangeError, OSError, TimeoutError):
             async with Deadline(CLOSE_TIMEOUT_S):
                 if self.close_code is None:

@@ -63,7 +63,7 @@ class DnsFetcher(Fetcher[DnsDiscoveryOptions]):
     async def fetch(self) -> Iterable[DiscoveredTarget]:
         deadline = self.tools.clock.monotonic_s() + self.timeout_s
         queries = [self._query(name, deadline) for name in self.options.names]
-        # Wait for all of them: otherwise the others would go on after the first failure.
+        # Wait for all of them: otherwise the others would continue after the first failure.
         found: list[DiscoveredTarget] = []
         for answer in await asyncio.gather(*queries, return_exceptions=True):
             if isinstance(answer, BaseException):

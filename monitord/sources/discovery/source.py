@@ -56,7 +56,7 @@ class Fetcher(ABC, Generic[OptionsT]):
         """
 
     def start(self, targets: Targets) -> None:
-        """Begin to find targets. `targets`: the last known targets, also of an earlier run."""
+        """Begin to find targets. `targets`: the last known targets, possibly of an earlier run."""
 
     def close(self) -> None:
         """Stop finding targets."""

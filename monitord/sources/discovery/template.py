@@ -118,7 +118,7 @@ class MonitorTemplate:
         """Return the keys of the monitor of a target. Raises InvalidValueError."""
         keys = self._constant | {key: _rendered(value, values) for key, value in self._others.items()}
         if self._tags is not None:
-            # Tags whose label is missing or empty are left out.
+            # Tags whose label is missing or empty are omitted.
             keys["tags"] = [
                 _rendered(tag, values)
                 for tag, names in self._tags

@@ -37,7 +37,7 @@ HIDDEN_BELOW = (
     *("/var/lib/docker", "/var/lib/containers", "/var/lib/containerd", "/var/lib/kubelet", "/var/lib/lxc"),
     *("/var/lib/lxd", "/var/lib/incus", "/var/lib/machines", "/var/lib/snapd", "/var/lib/flatpak"),
 )
-"""Mounts below these directories are left out; the directories themselves may be file systems."""
+"""Mounts below these directories are excluded; the directories themselves may be file systems."""
 
 MAX_FILE_SYSTEMS = 200
 

@@ -1,7 +1,7 @@
 """The source of monitors of this host: `[auto] host = true`.
 
 The targets are "disk:/var", "memory", "timer:logrotate.timer" and so on; each kind has a constant set of keys. Targets
-of a configured monitor are left out. Each part (mounts, timers, certificates) is found by its own task, at its own
+of a configured monitor are excluded. Each part (mounts, timers, certificates) is found by its own task, at its own
 interval; until a part is known, its targets are those of the last run.
 """
 
@@ -86,7 +86,7 @@ class HostPaths:
 
 @dataclass(frozen=True, slots=True)
 class HostMonitors:
-    """Settings of the source. `watched`: the targets of configured monitors, such as "disk:/", which are left out."""
+    """Settings of the source. `watched`: the targets of configured monitors, such as "disk:/", which are excluded."""
 
     watched: frozenset[str] = frozenset()
     paths: HostPaths = field(default_factory=HostPaths)

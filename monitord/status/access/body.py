@@ -43,7 +43,7 @@ async def read_body(
     values: dict[str, Any] = {}
     for key, value in body.items():
         if key not in keys:
-            # JSON can contain what UTF-8 cannot encode: half of a surrogate pair.
+            # JSON can contain text that UTF-8 cannot encode: half of a surrogate pair.
             shown = key[:MAX_SHOWN_CHARACTERS].encode(errors="backslashreplace").decode()
             errors.append(InputError(shown, "unknown key", did_you_mean(key, keys) or allowed))
             continue

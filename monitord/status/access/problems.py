@@ -76,7 +76,7 @@ def find_monitor(request: Request) -> Iterator[str]:
 
 
 def add_problem_handlers(application: Application) -> None:
-    """Answer all errors of this application with problem documents."""
+    """Respond to all errors of this application with problem documents."""
 
     async def on_error(_: Request, error: HTTPException) -> Response:
         return error if error.status < 400 else problem_of(error)  # noqa: PLR2004 - the first error

@@ -7,7 +7,7 @@
 
 The kernel identifies the peer of a Unix socket (unix(7), SO_PEERCRED and SO_PEERGROUPS). Under `PrivateUsers=`, root
 and the daemon's own user and group keep their numbers, which is sufficient; all other users are shown as 65534. The
-name that monitorctl then claims for its user is recorded as a claim, and gives no rights.
+name that monitorctl sends for its user is recorded without verification, and gives no rights.
 
 A POST to the path of an action link needs no other right: the token in the path is the authorization, which the handler
 of the page verifies. The link of a notification works on every transport.
@@ -153,7 +153,7 @@ class _Failures:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._by_network: dict[str, tuple[int, float]] = {}  # their number, and the time of the first one
+        self._by_network: dict[str, tuple[int, float]] = {}  # their number, and the time of the first failure
 
     def _of(self, network: str) -> tuple[int, float]:
         now_s = self._clock.monotonic_s()

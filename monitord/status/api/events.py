@@ -226,8 +226,8 @@ class LiveEvents(Sink):
         self._clients.add(client)
         try:
             missed = self._missed(client, last_id)
-            # A client stores an id without data, and dispatches no event for it. It follows the missed events: after an
-            # earlier disconnection, the client must still ask for them.
+            # A client stores an id without data, and dispatches no event for it. The id follows the missed events,
+            # because a client that disconnects earlier must still request them.
             yield b"retry: %d\n%sid: %s-%d\n\n" % (
                 RETRY_MS,
                 b"\n" + missed if missed else b"",

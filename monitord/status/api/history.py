@@ -281,7 +281,7 @@ def _seconds(seconds: Mapping[State, float]) -> Json:
 
 
 def add_history_error_handler(application: Application) -> None:
-    """Answer 503 if the history cannot be read."""
+    """Respond with 503 if the history cannot be read."""
 
     async def on_error(_: Request, error: HistoryError) -> Response:
         return problem_of(HTTPServiceUnavailable(text=f"{error}\n", headers={"Retry-After": "10"}))

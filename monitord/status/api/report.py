@@ -39,7 +39,7 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
-"""For the HTML, which is that of mails: its styles are inline."""
+"""For the HTML, which is that of emails: its styles are inline."""
 
 Choose = Callable[[datetime, str | None], Period]
 """Returns the period, given the current time and the time zone."""

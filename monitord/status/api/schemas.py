@@ -59,7 +59,7 @@ def made_of(properties: dict[str, Property]) -> Json:
 
 
 def optional(properties: dict[str, Property]) -> Json:
-    """An object of a request, in which every property may be left out, and no other is allowed."""
+    """An object of a request, in which every property may be omitted, and no other is allowed."""
     return {"type": "object", "properties": described(properties), "additionalProperties": False}
 
 
@@ -950,7 +950,7 @@ _EXPLANATION: dict[str, Property] = {
                 "status": (
                     {"type": "string", "enum": ["scheduled", "running", "queued", "paused", "at_other_node"]},
                     "Whether the next check is scheduled, already running or queued for a slot, stopped by a pause, or "
-                    "made by another node of this location.",
+                    "made by another node at this location.",
                 ),
                 "at": (nullable(TIME), "The time of a scheduled check."),
                 "in_s": (nullable(NUMBER), "The time until a scheduled check."),

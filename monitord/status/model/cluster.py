@@ -1,4 +1,4 @@
-"""The cluster in API, pages and metrics. Without [cluster] there is no view, and they show nothing of it.
+"""The cluster in API, pages and metrics. Without [cluster], there is no view, and they show nothing about a cluster.
 
 `monitord.cluster` is imported in functions that need a view, and otherwise for type checking only: a daemon of a single
 host does not import it.
@@ -90,12 +90,12 @@ def is_checked_here(entry: MonitorEntry) -> bool:
 
 
 def locations_of(votes: MonitorVotes, settings: MonitorSettings) -> tuple[str, ...]:
-    """Return the locations that are to check the monitor, sorted. Configured ones need not be known."""
+    """Return the locations that are to check the monitor, sorted. Configured locations need not be known."""
     return tuple(sorted(settings.locations or votes.electorate.known))
 
 
 def is_counted(votes: MonitorVotes, location: str) -> bool:
-    """Whether the vote of a location counts: a conclusive one of a live location, while this node is not alone."""
+    """Whether the vote of a location counts: it is conclusive, the location is live, and this node is not alone."""
     from monitord.cluster.model import CONCLUSIVE  # noqa: PLC0415 - see above
 
     vote = votes.votes.get(location)

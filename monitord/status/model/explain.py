@@ -1,4 +1,4 @@
-"""Why a monitor is in its state, and what happens next: the data, and the sentences that `explanation` composes of it.
+"""The reasons for the state of a monitor, and the next step: the data, and the sentences of `explanation`.
 
 Reads the dispatcher's own state only, so it is current.
 """
@@ -131,7 +131,7 @@ class Explanations:
         ]
 
     def _cause(self, entry: MonitorEntry, fields: Json, now: datetime) -> Json | None:
-        """Return what explains a state that the verdicts do not; `kind` determines the other fields."""
+        """Return the explanation of a state that the verdicts do not explain; `kind` determines the other fields."""
         cluster = fields["cluster"]
         is_decided_by_votes = cluster is not None and not cluster["is_alone"]
         if is_decided_by_votes and entry.state.effective is not State.PAUSED:

@@ -42,7 +42,7 @@ REFRESH_EVERY_S = 0.1
 """Checks that end within this time share a revision: lists of all monitors are rendered ten times a second at most."""
 
 UNREAD_AFTER_S = 10.0
-"""The states of a refresh that is older are not read any more: a record keeps the current state instead, so that each
+"""The states of an older refresh are no longer read: a record keeps the current state instead, so that each
 monitor has one result in memory rather than two. Readers refresh before they read."""
 
 MAX_CACHED_RESPONSES = 50
@@ -206,7 +206,7 @@ class MonitorRecord:
 class ReadModel(Sink):
     """The records of all monitors. `revision` rises when a refresh finds one changed, new or removed.
 
-    `cluster` returns what this node knows of its cluster.
+    `cluster` returns the view of this node on its cluster.
     """
 
     def __init__(self, registry: Registry, clock: Clock, cluster: ClusterSource = no_cluster) -> None:
@@ -257,7 +257,7 @@ class ReadModel(Sink):
     # -- readers ------------------------------------------------------------------------------------------
 
     def refresh(self, max_age_s: float = 0.0) -> None:
-        """Find what has changed since the last refresh, unless that is more recent than `max_age_s`."""
+        """Find the changes since the last refresh, unless that is more recent than `max_age_s`."""
         now_s = self.clock.monotonic_s()
         if now_s - self.refreshed_at_s < max_age_s:
             return

@@ -1,7 +1,7 @@
-"""The page of a link in a notification: /action/{token}. It shows what the link does; only its form does it.
+"""The page of a link in a notification: /action/{token}. Only its form makes the change.
 
-GET and HEAD change nothing, as scanners of mail and previews of chat programs open links. The page stands alone,
-without navigation and scripts, so that a reverse proxy can publish it and its style sheet without the other pages.
+GET and HEAD change nothing, because email scanners and previews of chat programs open links. The page has no navigation
+and no scripts, so that a reverse proxy can publish it and its style sheet without the other pages.
 """
 
 import asyncio
@@ -162,7 +162,7 @@ class ActionLinkPages:
         return None
 
     def _act(self, link: ActionLink, entry: MonitorEntry, form: Form) -> str:
-        """Do what the link is for, and return it as a text. Raises ControlError if there are too many silences."""
+        """Make the change, and return it as text. Raises ControlError if there are too many silences."""
         name = comment(form.name)
         # The name is shown in quotes, which it could otherwise end.
         claimed = "" if name is None else ', as "{}"'.format(name.replace('"', "'"))

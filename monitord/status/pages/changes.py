@@ -185,7 +185,7 @@ class ChangeHandlers(FormHandlers):
     def _add_silence(
         self, form: SilenceForm, matcher: Matcher, subject: str, by: str, errors: FieldErrors
     ) -> str | None:
-        """Add the silence and return what was done; None if `errors` has an error, even a previous error."""
+        """Add the silence and return the outcome; None if `errors` contains an error, including a previous error."""
         until = errors.read("until", lambda: form.end(self._parts.clock.now()))
         comment = read_comment(form.comment, errors)
         if errors or until is None:

@@ -39,7 +39,7 @@ class LocationsView:
 
 @dataclass(frozen=True, slots=True)
 class NodeRow:
-    """A node. `problems`: what the administrator should act on."""
+    """A node. `problems`: the problems that need action by the administrator."""
 
     name: str
     location: str

@@ -1,4 +1,4 @@
-"""The HTML pages: /, /m/{name}, /incidents, /daemon, badges, and what they need. `lists` has the other lists,
+"""The HTML pages: /, /m/{name}, /incidents, /daemon, badges, and their files. `lists` has the other lists,
 `changes` the forms, and `posts` the posts of public pages.
 
 Rendered on the server, complete without JavaScript; `static/live.js` updates open pages. Addresses in pages are

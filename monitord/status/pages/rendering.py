@@ -25,7 +25,7 @@ CONTENT_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class StaticFile:
-    """`digest` is part of the URL, so that clients can cache the file for ever, and load it again when it changes."""
+    """`digest` is part of the URL, so that clients can cache the file forever, and load it again when it changes."""
 
     body: bytes
     content_type: str

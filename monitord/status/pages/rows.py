@@ -1,7 +1,7 @@
 """The rows of the overview. A rendered row is cached until its monitor changes.
 
-Rendering a thousand rows would delay checks. So changed monitors are found by their revision, and rows are rendered in
-slices, between which the event loop runs other tasks.
+Rendering a thousand rows would delay checks. Therefore changed monitors are found by their revision, and rows are
+rendered in slices, between which the event loop runs other tasks.
 """
 
 import asyncio

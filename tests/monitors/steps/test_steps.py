@@ -233,7 +233,7 @@ async def test_value_that_is_missing_fails_with_its_reason(
 ) -> None:
     seen, requests = await sent(make, f"{{ word = {{ {source} }} }}", 'url = "BASE/next/{word}"', login)
     assert seen.reason is Reason.EXTRACT_FAILED
-    assert f"; word is not extracted: {why}" in seen.detail
+    assert f"; cannot extract word: {why}" in seen.detail
     assert seen.detail.startswith('step 1 of 2, "login": GET http://127.0.0.1:')
     assert seen.fields["failed_step"] == "login"
     assert len(requests) == 1

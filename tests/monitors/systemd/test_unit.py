@@ -172,7 +172,7 @@ async def test_stopped_unit_that_was_unloaded_has_the_grace_period(host: Bench) 
     for after_s, reason in ((0, Reason.OK), (20, Reason.OK), (40, Reason.UNIT_INACTIVE)):
         clock.ahead_s = after_s
         assert (await monitor.check()).reason is reason
-        # A restart of ours goes on with it: otherwise what is down would be up for so long.
+        # A restart of monitord continues with it: otherwise a unit that is down would be up for that time.
         again, memory = host.monitor(ONE, clock=clock), monitor.dump_state()
         assert memory is not None
         again.restore_state(json.loads(json.dumps(memory)))

@@ -62,7 +62,7 @@ def test_rdap_response_without_a_domain_is_an_error(body: bytes) -> None:
         parse_domain(body)
 
 
-def test_damaged_parts_of_an_rdap_response_are_left_out() -> None:
+def test_damaged_parts_of_an_rdap_response_are_skipped() -> None:
     body = responses.rdap(
         events=[5, {"eventAction": "expiration", "eventDate": "soon"}],
         entities=[{"roles": ["registrar"], "vcardArray": ["vcard", [["fn"], 5]], "handle": "7"}],

@@ -36,7 +36,7 @@ def test_placeholders_are_replaced(value: Any, result: Any) -> None:
     assert rendered_monitor({"key": value}, VALUES) == {"key": result}
 
 
-def test_tags_without_their_label_are_left_out() -> None:
+def test_tags_without_their_label_are_omitted() -> None:
     tags = ["fixed", "env:{labels.env}", "{labels.none}", "{labels.empty}"]
     assert rendered_monitor({"tags": tags}, VALUES) == {"tags": ["fixed", "env:prod"]}
 

@@ -37,12 +37,12 @@ def test_certificates_of_certbot_and_in_private_are_found(host: Path, authority:
     assert found(host) == ["live/shop.test/fullchain.pem", "private/mail.pem"]
 
 
-def test_snakeoil_is_left_out(host: Path, authority: Authority) -> None:
+def test_snakeoil_is_excluded(host: Path, authority: Authority) -> None:
     authority.issue("host", directory=host / "private", file="ssl-cert-snakeoil")
     assert found(host) == []
 
 
-def test_abandoned_certificate_is_left_out_unless_it_is_monitored(host: Path, authority: Authority) -> None:
+def test_abandoned_certificate_is_excluded_unless_it_is_monitored(host: Path, authority: Authority) -> None:
     issued = authority.issue(
         "old.test",
         directory=host / "live" / "old.test",

@@ -161,7 +161,7 @@ async def test_mounts_that_cannot_be_read_are_a_problem(host: Host) -> None:
         await until(has(feed, "disk:/", "timer:a.timer"))
 
 
-async def test_configured_targets_are_left_out(host: Host) -> None:
+async def test_configured_targets_are_excluded(host: Host) -> None:
     async with host.running(FakeFeed(), "disk:/", "reboot", "memory", "clock") as feed:
         await until(lambda: set(feed.targets) == {"timer:a.timer"})
 
@@ -174,7 +174,7 @@ async def test_configured_targets_are_left_out(host: Host) -> None:
         pytest.param(FakeUnit("masked", "inactive", "dead"), False, id="masked"),
     ],
 )
-async def test_timer_that_is_not_enabled_or_was_never_active_is_left_out(
+async def test_timer_that_is_not_enabled_or_was_never_active_is_excluded(
     host: Host, unit: FakeUnit, is_enabled: bool
 ) -> None:
     host.systemd.units["b.timer"] = unit
@@ -192,7 +192,7 @@ async def test_timer_that_was_stopped_since_the_boot_stays(host: Host) -> None:
         assert has(feed, "disk:/", "timer:a.timer")()
 
 
-async def test_timer_that_was_active_only_in_an_earlier_boot_is_left_out(host: Host) -> None:
+async def test_timer_that_was_active_only_in_an_earlier_boot_is_excluded(host: Host) -> None:
     known = {"timer:a.timer": {"timer": "a.timer", "boot": 5}}
     host.systemd.units["a.timer"].active_state = "inactive"
     async with host.running(FakeFeed(known)) as feed:
@@ -254,7 +254,7 @@ def test_target_of_a_later_version_is_rejected() -> None:
         source.keys_of("quantum:x", {})
 
 
-def test_host_is_read_and_leaves_out_what_is_configured(tmp_path: Path) -> None:
+def test_host_is_read_without_the_configured_targets(tmp_path: Path) -> None:
     text = """
 [auto]
 host = true

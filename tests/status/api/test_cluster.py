@@ -116,4 +116,4 @@ async def test_monitor_that_another_node_of_the_location_checks_is_marked() -> N
         ] is False
         explained = (await ask("GET", "/monitors/good/explain")).json()
     assert explained["next"]["status"] == "at_other_node"
-    assert "Another node of this location checks it." in explained["sentences"]
+    assert "Another node at this location checks it." in explained["sentences"]

@@ -104,7 +104,7 @@ async def test_maintenance_shows_schedule_duration_and_selection() -> None:
             ]
         )
         text = text_of(await get(world, "/maintenance"))
-    assert text.startswith("Maintenance windows 1 open window of 2 move open new rack open until ")
+    assert text.startswith("Maintenance windows 2 windows, 1 open move open new rack open until ")
     assert "for 2 h · db-*" in text
     assert "*-*-* 22:00:00 UTC, for 1 h · tag prod" in text
 

@@ -429,7 +429,7 @@ class YoungPast(FakePast):
 async def test_uptime_of_a_shorter_period_shows_its_length() -> None:
     async with usual_site(YoungPast(NOW)) as world:
         tiles = (await page(world, "/m/shop")).text.partition('class="tiles"')[2].split('class="tile"')[1:6]
-    assert ["data covers 1 h 30 min only" in tile for tile in tiles] == [False, True, True, True, True]
+    assert ["data covers only 1 h 30 min" in tile for tile in tiles] == [False, True, True, True, True]
 
 
 async def test_pages_show_the_history_of_earlier_runs(tmp_path: Path) -> None:
@@ -562,7 +562,7 @@ async def test_failing_notifier_is_shown_on_every_page_and_its_error_on_that_of_
             chat.error, chat.failing_since = "503 <busy>", NOW
             for path in ("/", "/m/shop", "/incidents"):
                 assert (
-                    "<strong>Notifications cannot be delivered by chat.</strong>"
+                    "<strong>Notifier chat cannot deliver notifications.</strong>"
                     in (await page(world, path)).text
                 )
             world.alerts.workers["ops"].warning = "sent unencrypted"

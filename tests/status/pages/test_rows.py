@@ -82,7 +82,7 @@ async def test_simultaneous_requests_render_each_row_once() -> None:
         assert rendering.rendered == len(NAMES)
 
 
-async def test_row_of_a_monitor_removed_meanwhile_is_left_out() -> None:
+async def test_row_of_a_monitor_removed_meanwhile_is_omitted() -> None:
     async with site(dict.fromkeys(NAMES, ())) as world:
         rows, _ = await rows_of(world)
         rows.refresh()

@@ -1,4 +1,4 @@
-"""Write what notifiers send to a directory, one file each: mails on port 2525, requests on port 9911.
+"""Write the messages of notifiers to a directory, one file each: emails on port 2525, requests on port 9911.
 
 sink.py /tmp/sink
 """

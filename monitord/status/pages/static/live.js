@@ -32,7 +32,7 @@
       time.title = time.dateTime.replace("T", " ").replace("Z", " UTC");
       time.textContent = form.format(new Date(time.dateTime));
     }
-    // What a column of a chart says when it is pointed at. Once it is in the reader's zone it no longer matches.
+    // The tooltip of a column of a chart. Once it is in the zone of the reader, it no longer matches.
     for (const title of part.querySelectorAll("svg title")) {
       title.textContent = title.textContent.replace(/(\d{4}-\d\d-\d\d) (\d\d:\d\d) UTC/, (_, date, time) =>
         forms.near.format(new Date(`${date}T${time}Z`)),
@@ -216,7 +216,7 @@
     });
     events.addEventListener("error", () => {
       rejections += 1;
-      // A stream that was rejected for good is not asked again by the browser.
+      // The browser does not reopen a stream that was rejected permanently.
       if (events.readyState === EventSource.CLOSED || rejections >= MAX_REJECTIONS) {
         events.close();
         setTimeout(listen, 6 * POLL_MS);
