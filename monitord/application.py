@@ -36,6 +36,7 @@ from monitord.interventions import Interventions
 from monitord.journal.feed import JournalFeeds
 from monitord.journal_events import JournalEvent
 from monitord.monitors import Monitor, MonitorSettings, Tools, monitor_type
+from monitord.monitors.cluster_facts import ClusterFacts
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.net.containers import Containers
 from monitord.net.dbus.units import Units
@@ -164,6 +165,7 @@ class ApplicationContainer(Container):
             units=self.units,
             containers=self.containers,
             state_times=HistoryTimes(self.registry, self.history),
+            cluster=self._cluster_facts,
         )
 
     @provide
@@ -484,6 +486,10 @@ class ApplicationContainer(Container):
     def _cluster_view(self) -> "ClusterView | None":
         # Not a part: the node needs the dispatcher, which needs the read model, which reads the view.
         return None if self.cluster_node is None else self.cluster_node.view()
+
+    def _cluster_facts(self) -> ClusterFacts | None:
+        # Not a part, for the same reason.
+        return None if self.cluster_node is None else self.cluster_node.facts()
 
     @provide
     def read_model(self) -> ReadModel:

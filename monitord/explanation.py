@@ -173,6 +173,22 @@ def _streak(explanation: Explanation, times: TimeFormat) -> list[str]:
     return found
 
 
+def configuration_differences_text(differences: Mapping[str, Any]) -> str:
+    """Return how the configuration of another node of a cluster differs from that of this node."""
+    missing, added, changed = differences["missing"], differences["added"], differences["changed"]
+    parts = []
+    if missing:
+        parts.append(f"it lacks {joined(missing)}")
+    if added:
+        parts.append(f"it also has {joined(added)}")
+    if changed:
+        parts.append(f"{joined(changed)} {'differs' if len(changed) == 1 else 'differ'}")
+    more = differences["total"] - len(missing) - len(added) - len(changed)
+    if more:
+        parts.append(f"and {counted(more, 'more difference')}")
+    return ", ".join(parts)
+
+
 def votes_texts(cluster: Mapping[str, Any] | None, times: TimeFormat) -> list[str]:
     """Explain how the locations of a cluster see the monitor, and how many of them must agree."""
     if cluster is None:

@@ -181,6 +181,16 @@ class Reason(Enum):
     TOO_MANY_PROCESSES = "too_many_processes", "there are more processes than expected"
     CLOCK_OFFSET = "clock_offset", "the offset of the clock is too large"
     CLOCK_UNSYNCHRONIZED = "clock_unsynchronized", "the clock is not synchronized"
+    CLUSTER_ALONE = (
+        "cluster_alone",
+        "the node has no database and decides alone",
+    )
+    CLUSTER_LOCATION_LOST = "cluster_location_lost", "no node of a location sends heartbeats"
+    CLUSTER_NODE_LOST = "cluster_node_lost", "a node of the cluster sends no heartbeats"
+    CLUSTER_CONFIGURATIONS_DIFFER = "cluster_configurations_differ", "the nodes have different configurations"
+    CLUSTER_CLOCK_OFFSET = "cluster_clock_offset", "the clocks of a node and the database differ"
+    CLUSTER_SLOW = "cluster_slow", "the database is slow, or a node decides late"
+    CLUSTER_UNKNOWN = "cluster_unknown", "the state of the cluster is not known"
     MEMBER_DOWN = "member_down", "a member of the group is down"
     MEMBER_DEGRADED = "member_degraded", "a member is degraded, or down with `at_least` met"
     MEMBERS_UNKNOWN = "members_unknown", "too few members of the group have a known state"
@@ -236,6 +246,10 @@ _WARNINGS = frozenset(
         Reason.MEMORY_LOW,
         Reason.LOAD_HIGH,
         Reason.CLOCK_UNSYNCHRONIZED,
+        Reason.CLUSTER_NODE_LOST,
+        Reason.CLUSTER_CONFIGURATIONS_DIFFER,
+        Reason.CLUSTER_CLOCK_OFFSET,
+        Reason.CLUSTER_SLOW,
         Reason.MEMBER_DEGRADED,
         Reason.SLOW_BURN,
     }
@@ -247,6 +261,7 @@ _INCONCLUSIVE = frozenset(
         Reason.CONTAINER_STARTING,
         Reason.ENGINE_UNAVAILABLE,
         Reason.DOMAIN_QUERY_FAILED,
+        Reason.CLUSTER_UNKNOWN,
         Reason.MEMBERS_UNKNOWN,
         Reason.OBJECTIVE_NO_DATA,
         Reason.HISTORY_UNAVAILABLE,

@@ -65,7 +65,7 @@ from monitord.monitors import (
     monitor_type,
     monitor_type_names,
 )
-from monitord.monitors.base import DEFAULT_CHECK_EVERY_S, DEFAULT_TIMEOUT_S, OBJECTIVE
+from monitord.monitors.base import CLUSTER, DEFAULT_CHECK_EVERY_S, DEFAULT_TIMEOUT_S, OBJECTIVE
 from monitord.monitors.conditions import read_conditions
 from monitord.monitors.group import GroupMonitor
 from monitord.monitors.objective import ObjectiveOptions, objective_of, read_objective
@@ -308,6 +308,12 @@ def _cluster(root: Table, monitors: Sequence[MonitorSettings]) -> "ClusterSettin
             for key in _CLUSTER_KEYS:
                 if key in table:
                     table.error(key, "has no effect without a cluster", "configure [cluster], or remove it")
+        for monitor in [monitor for monitor in monitors if monitor.type_name == CLUSTER]:
+            monitor_tables[monitor.name].error(
+                "type",
+                "this host is not a node of a cluster",
+                "configure [cluster] with database and location, or remove the monitor",
+            )
         return None
     for monitor in monitors:
         # Keys that have no effect because the monitor is not shared, and a quorum that is never reached.

@@ -23,6 +23,7 @@ from monitord.cluster.model import (
     Changes,
     ClaimedNotification,
     ClusterOverview,
+    ConfigurationDifferences,
     DeliveryResult,
     HostReport,
     Intervention,
@@ -317,7 +318,19 @@ class HubStore:
         del keep_days
         return 0
 
-    async def overview(self) -> ClusterOverview:
+    async def write_configuration(self, node: str, digest: str, sections: Mapping[str, str]) -> None:
+        """Do nothing: the sections of an agent are not compared."""
+
+    async def differences(self, node: str) -> Mapping[str, ConfigurationDifferences]:
+        del node
+        return {}
+
+    async def configured(self, keys: Collection[str]) -> frozenset[str] | None:
+        del keys
+        return None
+
+    async def overview(self, node: str = "") -> ClusterOverview:
+        del node
         return ClusterOverview(self._membership, 0, "", 0.0)
 
 

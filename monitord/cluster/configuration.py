@@ -1,10 +1,10 @@
-"""A hash of the part of the configuration in which the nodes of a cluster should agree.
+"""The part of the configuration in which the nodes of a cluster should agree: the digest of each section, and of all.
 
 These are the monitors that they share, the routes, and the names of the notifiers. Monitors of a host, sockets, limits
 and the options of notifiers may differ.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from hashlib import blake2b
@@ -15,18 +15,35 @@ from monitord.cluster.turns import in_turns
 from monitord.config import Secret
 from monitord.monitors import MonitorSettings, monitor_type
 
+MONITORS = "monitors"
+"""The key of a monitor is "monitors.NAME"."""
 
-async def configuration_hash(monitors: tuple[MonitorSettings, ...], alerts: AlertSettings) -> str:
-    """Return a hash that is the same in every process for equal settings, in any order of monitors."""
-    digest = blake2b(digest_size=8)
-    async for settings in in_turns(sorted(monitors, key=lambda settings: settings.name)):
+
+async def configuration_digests(
+    monitors: tuple[MonitorSettings, ...], alerts: AlertSettings
+) -> dict[str, str]:
+    """Return the digest of each section by its key, such as "monitors.web" or "alerts.routes".
+
+    It is the same in every process for equal settings.
+    """
+    digests: dict[str, str] = {}
+    async for settings in in_turns(monitors):
         kind = monitor_type(settings.type_name)
-        if kind is not None and not kind.belongs_to_host(settings.options):
-            digest.update("\0".join(_tokens(settings)).encode("utf-8", "surrogatepass"))
+        if kind is None or not kind.belongs_to_host(settings.options):
+            digests[f"{MONITORS}.{settings.name}"] = _digest(_tokens(settings))
     for notifier in alerts.notifiers:
-        digest.update(f"\0{notifier.name}\0{notifier.type_name}".encode())
-    digest.update("\0".join(_tokens(alerts.routes)).encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
+        digests[f"notifiers.{notifier.name}"] = _digest([notifier.type_name])
+    digests["alerts.routes"] = _digest(_tokens(alerts.routes))
+    return digests
+
+
+def digest_of_all(digests: Mapping[str, str]) -> str:
+    """Return the digest of a configuration from those of its sections, in any order."""
+    return _digest(f"{key}={digest}" for key, digest in sorted(digests.items()))
+
+
+def _digest(texts: Iterable[str]) -> str:
+    return blake2b("\0".join(texts).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def _tokens(value: object) -> Iterator[str]:

@@ -21,7 +21,8 @@ from monitord.alerts.lifecycle import (
 )
 from monitord.clock import Clock
 from monitord.cluster.assignment import Assignment
-from monitord.cluster.model import Candidate, ClusterDecision, Membership, NewDecision, Role, Tally, Vote
+from monitord.cluster.configuration import MONITORS
+from monitord.cluster.model import Candidate, ClusterDecision, NewDecision, Tally, Vote
 from monitord.cluster.quorum import decide, decided_state
 from monitord.cluster.store import ClusterStore
 from monitord.cluster.turns import in_turns
@@ -36,7 +37,7 @@ EVALUATE_EVERY_S = 2.0
 EVALUATE_REMINDERS_EVERY_S = 30.0
 """As for the alerts of a single host: see `alerts.alerts`."""
 REMOVE_AFTER_S = 60.0
-"""The alert of a removed monitor is closed when it has been absent for this time, with equal configurations."""
+"""The alert of a removed monitor is closed when it has been absent here for this time, and no other node has it."""
 RENAME_WITHIN_S = 600.0
 """A renamed monitor waits this long for the reload of the other nodes, and then begins with a new alert."""
 MAX_CHANGES = 20_000
@@ -342,17 +343,13 @@ class Decisions:
         if not await self._write([NewDecision(before, after)]):
             self._changes += [(monitor, change) for change in changes]
 
-    async def close_removed(self, membership: Membership) -> None:
+    async def close_removed(self) -> None:
         """Close the alerts of monitors that are no longer configured anywhere, and forget them. Raises ClusterError.
 
-        While nodes differ in their configuration, as during a rolling reload, nothing is closed.
+        A monitor that another node has, as during a rolling reload, is not closed.
         """
-        # Agents may have a part of the monitors, and decide none of them.
-        live = [node for node in membership.nodes if node.is_live and node.role is Role.NODE]
-        if len({node.configuration for node in live}) != 1:
-            self._absent_since_s.clear()
-            return
         now_s = self._clock.monotonic_s()
+        removed: dict[str, Known | None] = {}
         successors: dict[str, str] = {}
         async for name, entry in in_turns(list(self._registry.entries.items())):
             if entry.monitor.settings.renamed_from is not None and self._assignment.is_shared(entry.monitor):
@@ -370,7 +367,16 @@ class Decisions:
             elif now_s - self._absent_since_s.setdefault(
                 name, now_s
             ) >= REMOVE_AFTER_S and self._assignment.is_decided_here(name):
-                await self._close(known, self._known.get(successors.get(name, "")))
+                removed[name] = self._known.get(successors.get(name, ""))
+        if not removed:
+            return
+        configured = await self._database.configured([f"{MONITORS}.{name}" for name in removed])
+        for name, successor in removed.items():
+            # A monitor that a source has found is not in the configuration: its location has a vote on it.
+            if configured is None or f"{MONITORS}.{name}" in configured or self.votes_of(name):
+                del self._absent_since_s[name]
+            else:
+                await self._close(self._known[name], successor)
 
     async def _close(self, known: Known, successor: Known | None) -> None:
         """Close a decision, and its alert unless it continues as that of the renamed monitor."""

@@ -49,9 +49,11 @@ class Role(Enum):
 class Node:
     """A daemon of the cluster, as its last heartbeat has described it.
 
-    `configuration`: a hash of its monitors and routes. `lateness_s`: how late its checks start. `seen_ago_s`: age of
+    `configuration`: a digest of its monitors and routes. `lateness_s`: how late its checks start. `seen_ago_s`: age of
     the heartbeat. `time_offset_s`: its clock minus that of the database. `shares_checks`: it takes part in the checks
     of its location; an agent without shared monitors does not, and its location is none of the voters.
+    `decision_lag_s`: time since it has compared all votes with its decisions. `is_isolated`: its host has probably
+    lost connectivity.
     """
 
     name: str
@@ -65,11 +67,18 @@ class Node:
     time_offset_s: float = 0.0
     role: Role = Role.NODE
     shares_checks: bool = True
+    decision_lag_s: float = 0.0
+    is_isolated: bool = False
+
+    @property
+    def is_recent(self) -> bool:
+        """Whether its heartbeat is recent: it is live, or it is starting."""
+        return self.seen_ago_s <= LIVE_S
 
     @property
     def is_live(self) -> bool:
         """Whether it is ready and its heartbeat is recent."""
-        return self.is_ready and self.seen_ago_s <= LIVE_S
+        return self.is_ready and self.is_recent
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,11 +298,26 @@ class DeliveryResult:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigurationDifferences:
+    """The sections of the configuration in which a node differs from this node, by their keys: "monitors.web".
+
+    `missing`: only this node has them. `added`: only the other node has them. `changed`: both do. These are the first
+    of `total`.
+    """
+
+    missing: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterOverview:
     """The cluster as the database describes it, for people.
 
     `latency_s`: the time that a statement takes, measured by this node. `undelivered`: notifications that no node has
-    delivered yet; `oldest_undelivered_s`: the age of the oldest of them.
+    delivered yet; `oldest_undelivered_s`: the age of the oldest of them. `configuration`: the digest of the sections
+    that this node has written (`ClusterStore.write_configuration`); None: it has not.
     """
 
     membership: Membership
@@ -303,3 +327,4 @@ class ClusterOverview:
     decisions: int = 0
     undelivered: int = 0
     oldest_undelivered_s: float = 0.0
+    configuration: str | None = None

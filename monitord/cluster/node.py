@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from monitord import __version__
 from monitord.alerts import Alerts, AlertSettings
 from monitord.clock import Clock
 from monitord.cluster.alone import Alone
-from monitord.cluster.configuration import configuration_hash
+from monitord.cluster.configuration import configuration_digests, digest_of_all
 from monitord.cluster.deciding import REMOVE_AFTER_S, RENAME_WITHIN_S, Decisions, InputOf
 from monitord.cluster.delivering import Delivering
 from monitord.cluster.hub import Change, Hub
@@ -27,11 +27,13 @@ from monitord.cluster.model import (
     Changes,
     ClusterDecision,
     ClusterOverview,
+    ConfigurationDifferences,
     HostMonitor,
     Intervention,
     InterventionKind,
     Membership,
     Node,
+    Role,
     Tally,
     Vote,
 )
@@ -55,6 +57,7 @@ from monitord.dispatch.state import ClusterState
 from monitord.errors import ClusterError, NodeNameError
 from monitord.journal_events import JournalEvent
 from monitord.monitors import MonitorSettings
+from monitord.monitors.cluster_facts import ClusterFacts, NodeFacts
 from monitord.systemd.log import NOTICE
 from monitord.text import counted, joined
 from monitord.units import format_duration
@@ -138,10 +141,12 @@ class ClusterNode:
             parts.scope.on_change = self._decisions.change_alert
         self._delivering = Delivering(parts.database, parts.assignment, alerts, parts.claims, clock)
         self._configured: tuple[tuple[MonitorSettings, ...], AlertSettings] | None = None
-        self._configuration = ""
-        self._is_ready = False
-        self._began_s = 0.0
-        self._beats = 0
+        self._configuration, self._is_configuration_known = "", True
+        self._unwritten_sections: dict[str, str] | None = None
+        self._differences: Mapping[str, ConfigurationDifferences] = {}
+        self._compared: frozenset[tuple[str, str]] = frozenset()
+        self._differing_since_s: float | None = None
+        self._is_ready, self._began_s, self._beats = False, 0.0, 0
         self._checked_count = 0
         self._has_shared_monitors = False
         self._settling = Settling()
@@ -153,14 +158,14 @@ class ClusterNode:
         self._keep_shards_until_s = 0.0
         self._logged_live: frozenset[str] | None = None
         self._latency_s: float | None = None
-        self._membership_at_s = 0.0
+        self._membership_at_s = self._watching_since_s = 0.0
         self._votes: dict[str, dict[str, Vote]] = {}
         self._host_monitors: dict[str, dict[str, HostMonitor]] = {}
         self._shared: frozenset[str] = frozenset()
         self._unknown_locations: tuple[UnknownLocation, ...] = ()
         self._warned_of: frozenset[str] = frozenset()
         self._absent_since_s: dict[str, float] = {}
-        self._decide_all_at_s = self._evaluate_at_s = 0.0
+        self._decide_all_at_s = self._evaluate_at_s = self._decided_all_at_s = 0.0
         self._overview: ClusterOverview | None = None
         self._read_overview_at_s = self._prune_at_s = 0.0
         self._bugs: dict[str, str] = {}
@@ -170,7 +175,7 @@ class ClusterNode:
 
     async def open(self) -> None:
         """Connect, and learn which nodes are live before the first checks; without the database the start goes on."""
-        self._began_s = self._clock.monotonic_s()
+        self._began_s = self._decided_all_at_s = self._clock.monotonic_s()
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 await self._database.open()
@@ -182,14 +187,14 @@ class ClusterNode:
             await self._record_failure(error)
 
     def apply(self, monitors: tuple[MonitorSettings, ...], alerts: AlertSettings) -> None:
-        """Take a configuration. Its hash is computed with the next heartbeat."""
-        self._configured = monitors, alerts
+        """Take a configuration. Its digests are computed with the next heartbeat."""
+        self._configured, self._is_configuration_known = (monitors, alerts), False
         if self._is_ready:
             self._parts.host.repeat()
 
     async def run(self) -> None:
         """Run the tasks of the node until cancelled."""
-        self._began_s = self._clock.monotonic_s()
+        self._began_s = self._decided_all_at_s = self._clock.monotonic_s()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._repeat("heartbeat", self._beat, BEAT_EVERY_S))
             tasks.create_task(self._repeat("decisions", self._follow, 0.0))
@@ -274,9 +279,10 @@ class ClusterNode:
             await self._return()
 
     async def _update_configuration(self) -> None:
-        if self._configured is not None:
-            configured, self._configured = self._configured, None
-            self._configuration = await configuration_hash(*configured)
+        if self._configured is not None and not self._is_configuration_known:
+            self._is_configuration_known = True
+            sections = await configuration_digests(*self._configured)
+            self._configuration, self._unwritten_sections = digest_of_all(sections), sections
 
     def _has_checked_all(self) -> bool:
         """Whether all monitors that this node checks have a result of this run, or a recent result."""
@@ -307,12 +313,17 @@ class ClusterNode:
             lateness_s=self._dispatcher.lateness.quantile_s(0.99),
             checked_monitors=self._checked_count,
             shares_checks=self.hub is not None or self._has_shared_monitors,
+            decision_lag_s=max(self._clock.monotonic_s() - self._decided_all_at_s, 0.0),
+            is_isolated=self._pipeline.isolation.is_isolated,
         )
 
     def _take_membership(self, membership: Membership, began_s: float) -> None:
         """Take the answer to a heartbeat that began at `began_s`: it may be old, if this process did not run."""
         now_s = self._clock.monotonic_s()
         before = self._assignment.membership
+        if not self._is_reached or now_s - self._membership_at_s > LIVE_S:
+            # The others may have had no time for a heartbeat since then, nor this node for its decisions.
+            self._watching_since_s = self._decided_all_at_s = now_s
         self._membership_at_s, self._is_reached = began_s, True
         if self._conflict_since_s is not None:
             if now_s - self._conflict_since_s >= CONFLICT_AFTER_S:
@@ -454,7 +465,8 @@ class ClusterNode:
             await self._decisions.evaluate(self._observe_tally)
             self._evaluate_at_s = now_s + EVALUATE_EVERY_S
         if decides_all:
-            await self._decisions.close_removed(self._assignment.membership)
+            self._decided_all_at_s = now_s
+            await self._decisions.close_removed()
             await self._withdraw_votes(now_s)
             await self._find_unknown_locations()
             self._decide_all_at_s = now_s + DECIDE_ALL_EVERY_S
@@ -641,16 +653,68 @@ class ClusterNode:
             await self._tend()
 
     async def _tend(self) -> None:
-        """Read what people want to know of the database; one node deletes old rows from it."""
+        """Write the configuration, and read what people want to know; one node deletes old rows."""
         now_s = self._clock.monotonic_s()
+        if self._unwritten_sections is not None:
+            sections = self._unwritten_sections
+            await self._database.write_configuration(self._settings.node, self._configuration, sections)
+            if self._unwritten_sections is sections:
+                self._unwritten_sections = None
         if now_s >= self._read_overview_at_s:
             self._read_overview_at_s = now_s + OVERVIEW_EVERY_S
-            self._overview = await self._database.overview()
+            self._overview = await self._database.overview(self._settings.node)
+            # In a database that was restored from a backup, they are old.
+            if self._overview.configuration != self._configuration and self._unwritten_sections is None:
+                self._is_configuration_known = False
+            await self._compare_configurations()
         if PRUNING_SHARD in self._assignment.decided_shards and now_s >= self._prune_at_s:
             is_done = await self._database.prune(KEEP_DAYS) == 0
             self._prune_at_s = now_s + (PRUNE_EVERY_S if is_done else 0.0)
 
+    async def _compare_configurations(self) -> None:
+        """Read the differences between the nodes, until they are known of all nodes."""
+        members = self._assignment.membership.nodes
+        nodes = [node for node in members if node.is_recent and node.role is Role.NODE]
+        compared = frozenset((node.name, node.configuration) for node in nodes)
+        differing = {node.name for node in nodes if node.configuration != self._configuration}
+        if not differing:
+            self._differing_since_s, self._differences, self._compared = None, {}, frozenset()
+            return
+        if self._differing_since_s is None:
+            self._differing_since_s = self._clock.monotonic_s()
+        if compared != self._compared:
+            self._differences = await self._database.differences(self._settings.node)
+            if differing.issubset(self._differences):
+                self._compared = compared
+
     # -- view ---------------------------------------------------------------------------------------------
+
+    def facts(self) -> ClusterFacts:
+        """Return what monitors of the type `cluster` evaluate."""
+        now_s, nodes = self._clock.monotonic_s(), self._assignment.membership.nodes
+        age_s = now_s - self._membership_at_s
+        return ClusterFacts(
+            nodes=tuple(
+                NodeFacts(
+                    node.name,
+                    node.location,
+                    is_live=node.is_live,
+                    heartbeat_age_s=node.seen_ago_s + age_s,
+                    unseen_s=min(node.seen_ago_s + age_s, now_s - self._watching_since_s),
+                    configuration=node.configuration if node.role is Role.NODE else None,
+                    clock_offset_s=node.time_offset_s,
+                    decision_lag_s=node.decision_lag_s,
+                    is_isolated=node.is_isolated,
+                )
+                for node in nodes
+            ),
+            watched_s=now_s - self._watching_since_s,
+            database_latency_s=self._latency_s if self._is_reached else None,
+            unavailable_since=self._failing_since,
+            error=self._error or "",
+            is_alone=self._parts.alone.is_active,
+            differing_s=0.0 if self._differing_since_s is None else now_s - self._differing_since_s,
+        )
 
     def view(self) -> ClusterView:
         """Return what this node knows now, from memory."""
@@ -666,6 +730,7 @@ class ClusterNode:
             host_monitors=self._host_monitors,
             shared=self._shared,
             unknown_locations=self._unknown_locations,
+            differences=self._differences,
             database=DatabaseView(
                 is_available=self._is_reached,
                 error=self._error,

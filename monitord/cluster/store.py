@@ -9,6 +9,7 @@ from monitord.cluster.model import (
     Changes,
     ClaimedNotification,
     ClusterOverview,
+    ConfigurationDifferences,
     DeliveryResult,
     HostReport,
     Intervention,
@@ -68,4 +69,10 @@ class ClusterStore(Protocol):
 
     async def prune(self, keep_days: float) -> int: ...
 
-    async def overview(self) -> ClusterOverview: ...
+    async def write_configuration(self, node: str, digest: str, sections: Mapping[str, str]) -> None: ...
+
+    async def differences(self, node: str) -> Mapping[str, ConfigurationDifferences]: ...
+
+    async def configured(self, keys: Collection[str]) -> frozenset[str] | None: ...
+
+    async def overview(self, node: str = "") -> ClusterOverview: ...

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from monitord.cluster.model import HostMonitor, Membership, Vote
+from monitord.cluster.model import ConfigurationDifferences, HostMonitor, Membership, Vote
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,7 @@ class ClusterView:
     The inner mapping of a monitor is replaced when one of its votes changes, never edited: readers keep what they have
     composed as long as it is the same object. `shared`: the names of the monitors that the cluster decides, with or
     without a vote. `host_monitors`: those of the hosts of all nodes, by node and name.
+    `differences`: by node, of those whose configuration differs from that of this node and is known.
     `membership_age_s`: time since `membership` was read; the heartbeats in it are older by this.
     `is_settled`: the set of live locations has not changed for a few seconds (rule 2). `alone_since`: this node alerts
     without the cluster, since then; None: it does not. `agent`: this node has no database, and reports to hubs.
@@ -107,6 +108,7 @@ class ClusterView:
     host_monitors: Mapping[str, Mapping[str, HostMonitor]] = field(default_factory=dict)
     shared: Collection[str] = frozenset()
     unknown_locations: tuple[UnknownLocation, ...] = ()
+    differences: Mapping[str, ConfigurationDifferences] = field(default_factory=dict)
     database: DatabaseView = DatabaseView()
     counters: ClusterCounters = ClusterCounters()
     reports: ReportCounters = ReportCounters()

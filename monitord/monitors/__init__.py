@@ -39,6 +39,7 @@ MONITOR_TYPES: LazyClasses[Monitor[Any]] = LazyClasses(
         "objective": "monitord.monitors.objective:ObjectiveMonitor",
         "reboot": "monitord.monitors.reboot:RebootMonitor",
         "disk": "monitord.monitors.disk.monitor:DiskMonitor",
+        "cluster": "monitord.monitors.cluster:ClusterMonitor",
         "clock": "monitord.monitors.clock.monitor:ClockMonitor",
         "container": "monitord.monitors.container.monitor:ContainerMonitor",
         "dns": "monitord.monitors.dns:DnsMonitor",

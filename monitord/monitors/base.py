@@ -18,6 +18,7 @@ from monitord.errors import HistoryError
 from monitord.health import CoveredTime, HealthPolicy, Objective
 from monitord.journal.feed import JournalFeeds
 from monitord.model import FieldValue, MonitorContext, Observation, Quorum, Reason, ResponseData, State
+from monitord.monitors.cluster_facts import ClusterFactsSource, no_cluster_facts
 from monitord.net import HttpClient, Processes, Resolver, TlsContexts
 from monitord.net.base.blocking import BlockingCalls
 from monitord.net.containers import Containers
@@ -36,6 +37,8 @@ PROCESSES = "(processes)"
 
 OBJECTIVE = "objective"
 """The type of the monitors that evaluate the history of others: see `monitord.monitors.objective`."""
+CLUSTER = "cluster"
+"""The type of the monitors of the nodes of a cluster: see `monitord.monitors.cluster`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,7 @@ class Tools:
     containers: Containers = field(default_factory=Containers)
     registries: Registries = field(default_factory=Registries)
     state_times: StateTimes = field(default_factory=NoStateTimes)
+    cluster: ClusterFactsSource = no_cluster_facts
 
 
 def lookup_of(observation: Observation) -> Lookup:

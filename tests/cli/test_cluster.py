@@ -16,7 +16,7 @@ from monitord.cli.cluster import main as database_main
 from monitord.cli.commands.cluster import cluster_lines
 from monitord.cli.control_command import main
 from monitord.cluster.database import ClusterDatabase, Initialization
-from monitord.cluster.model import Membership, Role
+from monitord.cluster.model import ConfigurationDifferences, Membership, Role
 from monitord.cluster.view import (
     AgentView,
     ClusterView,
@@ -101,6 +101,19 @@ def test_agent_shows_its_hubs_and_reports() -> None:
     ("view", "problem"),
     [
         (VIEW, "mon2 has other monitors, routes or notifiers than this node"),
+        (
+            replace(
+                VIEW,
+                differences={
+                    "mon2": ConfigurationDifferences(
+                        ("monitors.web", "monitors.mail"), ("notifiers.ops",), ("monitors.api",), 9
+                    )
+                },
+            ),
+            "mon2 has another configuration than this node: it lacks monitors.web and monitors.mail, "
+            "it also has notifiers.ops, monitors.api differs, and 5 more differences",
+        ),
+        (same("mon9", "syd", is_isolated=True), "mon9 is isolated: nearly all of its network checks fail"),
         (same("mon9", "syd", seen_ago_s=7200.0), "monitorctl cluster remove mon9"),
         (
             same("mon9", "syd", time_offset_s=-4.0),

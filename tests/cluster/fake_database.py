@@ -23,6 +23,7 @@ from monitord.cluster.model import (
     ClaimedNotification,
     ClusterDecision,
     ClusterOverview,
+    ConfigurationDifferences,
     DeliveryResult,
     HostMonitor,
     HostReport,
@@ -81,6 +82,7 @@ class FakeServer:
         self.clock = clock
         self.is_down = False
         self.nodes: dict[str, tuple[Node, float]] = {}
+        self.configurations: dict[str, tuple[str, dict[str, str]]] = {}
         self.votes: dict[tuple[str, str], Vote] = {}
         self.decisions: dict[str, ClusterDecision] = {}
         self.notifications: dict[str, Row] = {}
@@ -424,7 +426,47 @@ class FakeDatabase:
         await self._reach()
         return 0
 
-    async def overview(self) -> ClusterOverview:
+    async def write_configuration(self, node: str, digest: str, sections: Mapping[str, str]) -> None:
+        await self._reach()
+        self.server.configurations[node] = digest, dict(sections)
+
+    async def differences(self, node: str) -> Mapping[str, ConfigurationDifferences]:
+        await self._reach()
+        known, own = self._sections(), self._sections().get(node, {})
+        found = {}
+        for name, sections in known.items():
+            missing = tuple(sorted(own.keys() - sections.keys()))
+            added = tuple(sorted(sections.keys() - own.keys()))
+            changed = tuple(sorted(key for key in own.keys() & sections.keys() if own[key] != sections[key]))
+            if total := len(missing) + len(added) + len(changed):
+                found[name] = ConfigurationDifferences(missing, added, changed, total)
+        return found
+
+    async def configured(self, keys: Collection[str]) -> frozenset[str] | None:
+        await self._reach()
+        known = self._sections()
+        if any(node.is_recent and node.name not in known for node in self.server.members()):
+            return None
+        return frozenset(key for key in keys if any(key in sections for sections in known.values()))
+
+    def _sections(self) -> dict[str, dict[str, str]]:
+        """The sections of the nodes with a recent heartbeat, if they are those of the heartbeat."""
+        stored = self.server.configurations
+        return {
+            node.name: stored[node.name][1]
+            for node in self.server.members()
+            if node.is_recent and stored.get(node.name, (None, {}))[0] == node.configuration
+        }
+
+    async def overview(self, node: str = "") -> ClusterOverview:
         await self._reach()
         queued = sum(row.status is None for row in self.server.notifications.values())
-        return ClusterOverview(Membership(self.server.members()), 1, "15.8", 0.001, undelivered=queued)
+        digest, _ = self.server.configurations.get(node, (None, {}))
+        return ClusterOverview(
+            Membership(self.server.members()),
+            1,
+            "15.8",
+            0.001,
+            undelivered=queued,
+            configuration=digest,
+        )

@@ -1,4 +1,4 @@
-"""The hash of the configuration: equal for equal settings in any order and process, different after a change."""
+"""The digest of the configuration: equal for equal settings in any order and process, different after a change."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.cluster.configuration import configuration_hash
+from monitord.cluster.configuration import configuration_digests, digest_of_all
 from monitord.settings import Settings, read_settings
 from tests.fakes import run_in_fake_time
 
@@ -24,16 +24,16 @@ def read(folder: Path, text: str) -> Settings:
     return read_settings(folder / "monitord.toml")
 
 
-async def hash_of(folder: Path, text: str) -> str:
+async def digest_of(folder: Path, text: str) -> str:
     settings = read(folder, text)
-    return await configuration_hash(settings.monitors, settings.alerts)
+    return digest_of_all(await configuration_digests(settings.monitors, settings.alerts))
 
 
 async def test_order_and_monitors_of_the_host_do_not_matter(tmp_path: Path) -> None:
-    expected = await hash_of(tmp_path, WEB + MAIL + OPS)
-    assert await hash_of(tmp_path, OPS + MAIL + WEB) == expected
-    assert await hash_of(tmp_path, WEB + MAIL + OPS + '[monitors.reboot]\ntype = "reboot"\n') == expected
-    assert await hash_of(tmp_path, WEB + MAIL + OPS + "[limits]\nmax_concurrent_checks = 9\n") == expected
+    expected = await digest_of(tmp_path, WEB + MAIL + OPS)
+    assert await digest_of(tmp_path, OPS + MAIL + WEB) == expected
+    assert await digest_of(tmp_path, WEB + MAIL + OPS + '[monitors.reboot]\ntype = "reboot"\n') == expected
+    assert await digest_of(tmp_path, WEB + MAIL + OPS + "[limits]\nmax_concurrent_checks = 9\n") == expected
 
 
 @pytest.mark.parametrize(
@@ -47,17 +47,27 @@ async def test_order_and_monitors_of_the_host_do_not_matter(tmp_path: Path) -> N
     ],
     ids=["monitor", "route", "url", "check_every", "states"],
 )
-async def test_change_gives_another_hash(tmp_path: Path, changed: str) -> None:
-    assert await hash_of(tmp_path, changed) != await hash_of(tmp_path, WEB + MAIL + OPS + ROUTE)
+async def test_change_gives_another_digest(tmp_path: Path, changed: str) -> None:
+    assert await digest_of(tmp_path, changed) != await digest_of(tmp_path, WEB + MAIL + OPS + ROUTE)
 
 
-def test_hash_is_the_same_in_every_process(tmp_path: Path) -> None:
-    expected = run_in_fake_time(lambda: hash_of(tmp_path, WEB + MAIL + OPS + ROUTE))
+async def test_each_section_has_its_own_digest(tmp_path: Path) -> None:
+    before = read(tmp_path, WEB + MAIL + OPS)
+    after = read(tmp_path, WEB.replace("www", "shop") + OPS.replace("webhook", "slack"))
+    one = await configuration_digests(before.monitors, before.alerts)
+    other = await configuration_digests(after.monitors, after.alerts)
+    assert one.keys() == {"monitors.web", "monitors.mail", "notifiers.ops", "alerts.routes"}
+    assert one.keys() - other.keys() == {"monitors.mail"}
+    assert {key for key in other if one[key] != other[key]} == {"monitors.web", "notifiers.ops"}
+
+
+def test_digest_is_the_same_in_every_process(tmp_path: Path) -> None:
+    expected = run_in_fake_time(lambda: digest_of(tmp_path, WEB + MAIL + OPS + ROUTE))
     program = (
         "import asyncio, sys; from pathlib import Path; from monitord.settings import read_settings;"
-        "from monitord.cluster.configuration import configuration_hash;"
+        "from monitord.cluster.configuration import configuration_digests, digest_of_all;"
         "settings = read_settings(Path(sys.argv[1]));"
-        "print(asyncio.run(configuration_hash(settings.monitors, settings.alerts)))"
+        "print(digest_of_all(asyncio.run(configuration_digests(settings.monitors, settings.alerts))))"
     )
     for seed in ("1", "2"):
         done = subprocess.run(

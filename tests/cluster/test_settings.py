@@ -281,7 +281,7 @@ def test_keys_of_a_monitor_of_this_host_have_no_effect(tmp_path: Path, keys: str
 
 SHARED = {
     *("http", "tcp", "tls", "dns", "icmp", "domain", "steps", "websocket", "grpc"),
-    *("redis", "postgresql", "mysql", "group", "objective"),
+    *("redis", "postgresql", "mysql", "group", "objective", "cluster"),
 }
 
 

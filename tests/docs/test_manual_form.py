@@ -93,6 +93,7 @@ SECTIONS = {
     "Type disk": 'type = "disk"\npath = "/"',
     "Type unit": 'unit = "nginx.service"',
     "Type clock": 'type = "clock"',
+    "Type cluster": 'type = "cluster"',
     "Type load": 'type = "load"',
     "Type process": 'type = "process"\nname = "nginx"',
     "Type memory": 'type = "memory"',

@@ -12,6 +12,7 @@ from monitord.config import ConfigAccess
 from monitord.errors import ConfigError
 from monitord.health import HealthPolicy
 from monitord.monitors import IMPLIED_TYPES, MONITOR_TYPES, MonitorSettings
+from monitord.monitors.base import CLUSTER
 from monitord.settings import read_settings
 from tests.configurations import (
     WRONG_FOR_EVERY_KEY,
@@ -44,6 +45,7 @@ SMALLEST = {
     "postgresql": {"address": '"a.test"', "username": '"kim"'},
     "tls": {"address": '"a.test"'},
     "clock": {},
+    "cluster": {},
     "load": {},
     "memory": {},
     "process": {"name": '"nginx"'},
@@ -72,6 +74,7 @@ COMMON_KEYS = {
 
 USUAL_POLICY = HealthPolicy(fail_after=2, recover_after=1, degrade_after=2, detects_flapping=True)
 OTHER_POLICIES = {
+    "cluster": HealthPolicy(fail_after=1, degrade_after=3),
     "container": HealthPolicy(fail_after=1, degrade_after=1),
     "domain": HealthPolicy(fail_after=1, degrade_after=1),
     "group": HealthPolicy(fail_after=1, degrade_after=1, detects_flapping=False),
@@ -87,6 +90,9 @@ OTHER_POLICIES = {
 
 OTHERS = '[monitors.gateway]\ncommand = ["/bin/true"]\n[monitors.uplink]\ncommand = ["/bin/true"]\n'
 
+CLUSTER_SECTION = '[cluster]\ndatabase = "host=/nowhere"\nlocation = "fra"\n'
+"""A monitor of the type `cluster` needs it."""
+
 each_type = pytest.mark.parametrize("type_name", MONITOR_TYPES)
 
 
@@ -94,7 +100,8 @@ def table_of(type_name: str, **keys: str) -> str:
     """Write the smallest monitor of a type, without its type where a key implies it, and with these keys."""
     type_key = {"type": f'"{type_name}"'} if type_name not in IMPLIED_TYPES.values() else {}
     written = "".join(f"{key} = {value}\n" for key, value in (type_key | SMALLEST[type_name] | keys).items())
-    return f"[monitors.a]\n{written}{OTHERS}"
+    section = CLUSTER_SECTION if type_name == CLUSTER else ""
+    return f"[monitors.a]\n{written}{OTHERS}{section}"
 
 
 def monitor_of(tmp_path: Path, type_name: str, **keys: str) -> MonitorSettings:

@@ -14,6 +14,7 @@ from monitord.cli.output.tables import table
 from monitord.cli.output.terminal import max_columns
 from monitord.cli.output.wording import local_with_zone, short_time
 from monitord.errors import ControlError
+from monitord.explanation import configuration_differences_text
 from monitord.model import Json
 from monitord.text import counted, joined, plain
 from monitord.units import approximate_duration
@@ -90,6 +91,14 @@ def cluster_problems(cluster: Json) -> Iterator[str]:
             f"this node has decided and notified alone since {local_with_zone(cluster['alone_since'])}; "
             f"it joins the others again when {'a hub' if cluster['agent'] else 'the database'} responds"
         )
+    yield from _node_problems(nodes)
+    for unknown in cluster["unknown_locations"]:
+        users = [counted(unknown["monitors"], "monitor")] if unknown["monitors"] else []
+        users += [f"notifier {plain(name)}" for name in unknown["notifiers"]]
+        yield f"there is no node at the location {plain(unknown['name'])} in `locations` of {joined(users)}"
+
+
+def _node_problems(nodes: list[Json]) -> Iterator[str]:
     for node in nodes:
         name = plain(node["name"])
         if node["status"] == "not_responding":
@@ -100,17 +109,22 @@ def cluster_problems(cluster: Json) -> Iterator[str]:
             )
         if abs(node["clock_offset_s"]) > LARGE_OFFSET_S:
             yield f"{name}: its clock differs by {node['clock_offset_s']:+.1f} s from that of the database"
-    different = [plain(node["name"]) for node in nodes if node["is_configuration_equal"] is False]
+        if node["is_isolated"]:
+            yield f"{name} is isolated: nearly all of its network checks fail"
+        if node["configuration_differences"] is not None:
+            differences = plain(configuration_differences_text(node["configuration_differences"]))
+            yield f"{name} has another configuration than this node: {differences}"
+    different = [
+        plain(node["name"])
+        for node in nodes
+        if node["is_configuration_equal"] is False and node["configuration_differences"] is None
+    ]
     if different:
         verb = "has" if len(different) == 1 else "have"
         yield f"{joined(different)} {verb} other monitors, routes or notifiers than this node"
     versions = sorted({plain(node["version"]) for node in nodes if node["status"] != "not_responding"})
     if len(versions) > 1:
         yield f"the nodes have several versions: {', '.join(versions)}"
-    for unknown in cluster["unknown_locations"]:
-        users = [counted(unknown["monitors"], "monitor")] if unknown["monitors"] else []
-        users += [f"notifier {plain(name)}" for name in unknown["notifiers"]]
-        yield f"there is no node at the location {plain(unknown['name'])} in `locations` of {joined(users)}"
 
 
 def node_table(nodes: list[Json], *, max_columns: int | None) -> list[str]:

@@ -42,6 +42,7 @@ from monitord.cluster.model import (
     Changes,
     ClaimedNotification,
     ClusterOverview,
+    ConfigurationDifferences,
     DeliveryResult,
     HostMonitor,
     HostReport,
@@ -73,6 +74,7 @@ VOTES_PER_STATEMENT = 500
 HOST_MONITORS_PER_STATEMENT = 500
 ALERTS_PER_TRANSACTION = 200
 PRUNED_PER_STATEMENT = 5000
+DIFFERENCES_PER_NODE = 20
 KEEP_CLOSED_S = 86_400.0
 """A monitor that is no longer configured anywhere is deleted this long after it was closed, in seconds."""
 
@@ -424,6 +426,7 @@ class ClusterDatabase:
         async def removed(connection: Connection) -> bool:
             async with connection.transaction():
                 cursor = await connection.execute(statements.REMOVE_NODE, {"name": name})
+                await connection.execute(statements.REMOVE_CONFIGURATION, {"name": name})
                 await connection.execute(statements.REMOVE_VOTES)
                 await connection.execute(statements.REMOVE_HOST_MONITORS, {"name": name})
             return cursor.rowcount == 1
@@ -444,20 +447,70 @@ class ClusterDatabase:
             count += await self._execute(self._work, statement, parameters)
         return count
 
-    async def overview(self) -> ClusterOverview:
-        """Return the state of cluster and database, for people."""
+    async def write_configuration(self, node: str, digest: str, sections: Mapping[str, str]) -> None:
+        """Record the digests of the sections of a node's configuration. `digest` is `Node.configuration`."""
+        parameters = {
+            "node": node,
+            "run": self._run,
+            "digest": digest,
+            "sections": Jsonb({cleaned(key): value for key, value in sections.items()}),
+        }
+        await self._execute(self._work, statements.WRITE_CONFIGURATION, parameters)
+
+    async def differences(self, node: str) -> Mapping[str, ConfigurationDifferences]:
+        """Return how the configurations of other nodes differ from that of this node, by node.
+
+        Nodes whose heartbeat is old, or whose sections are not known yet, are not in the result.
+        """
+        parameters = {"node": node, "limit": DIFFERENCES_PER_NODE}
+
+        async def compared(connection: Connection) -> list[tuple[Any, ...]]:
+            return await (await connection.execute(statements.DIFFERENCES, parameters)).fetchall()
+
+        found: dict[str, ConfigurationDifferences] = {}
+        for name, key, is_here, is_there, total in await self._work.run(compared):
+            before = found.get(name, ConfigurationDifferences(total=total))
+            if is_here and is_there:
+                found[name] = replace(before, changed=(*before.changed, key))
+            elif is_here:
+                found[name] = replace(before, missing=(*before.missing, key))
+            else:
+                found[name] = replace(before, added=(*before.added, key))
+        return found
+
+    async def configured(self, keys: Collection[str]) -> frozenset[str] | None:
+        """Return those of the sections that a node with a recent heartbeat has.
+
+        None: the sections of such a node are not known.
+        """
+
+        async def found(connection: Connection) -> tuple[Any, ...] | None:
+            return await (await connection.execute(statements.CONFIGURED, {"keys": sorted(keys)})).fetchone()
+
+        row = await self._work.run(found)
+        return None if row is None else frozenset(row[0])
+
+    async def overview(self, node: str = "") -> ClusterOverview:
+        """Return the state of cluster and database, for people. `node`: this node, "" if it is none."""
 
         async def read(connection: Connection) -> ClusterOverview:
             began_s = self._clock.monotonic_s()
             await connection.execute("SELECT 1")
             latency_s = self._clock.monotonic_s() - began_s
             nodes = await _nodes(connection)
-            row = await (await connection.execute(statements.COUNTS)).fetchone()
+            row = await (await connection.execute(statements.COUNTS, {"node": node})).fetchone()
             assert row is not None  # noqa: S101 - a count is one row
-            version, decisions, undelivered, oldest_s = row
+            version, decisions, undelivered, oldest_s, configuration = row
             server = connection.info.parameter_status("server_version") or ""
             return ClusterOverview(
-                Membership(nodes), version, server, latency_s, decisions, undelivered, oldest_s
+                Membership(nodes),
+                version,
+                server,
+                latency_s,
+                decisions,
+                undelivered,
+                oldest_s,
+                configuration,
             )
 
         return await self._work.run(read)

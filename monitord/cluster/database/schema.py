@@ -5,6 +5,7 @@
 | `schema_version` | one: the version of the tables, and the oldest version that can use them                    |
 | `node`           | a node, as its last heartbeat has described it; `run`: which of several daemons this was    |
 |                  | `number`: of the last report of an agent                                                    |
+| `configuration`  | the digest of each section of a node's configuration, by its key; `digest`: that of all     |
 | `vote`           | the state of a monitor at one location                                                      |
 | `decision`       | the state of a monitor by the votes, and the record of its alert; version 0: none yet       |
 | `transition`     | each change of a decision                                                                   |
@@ -43,11 +44,20 @@ _VERSION_1 = (
         lateness_s double precision NOT NULL,
         checked_monitors integer NOT NULL,
         time_offset_s double precision NOT NULL,
+        decision_lag_s double precision NOT NULL DEFAULT 0,
+        is_isolated boolean NOT NULL DEFAULT false,
         run text NOT NULL,
         seen_at timestamptz NOT NULL,
         role text NOT NULL,
         shares_checks boolean NOT NULL,
         number bigint NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE configuration (
+        node text PRIMARY KEY,
+        digest text NOT NULL,
+        sections jsonb NOT NULL
     )
     """,
     """
@@ -173,6 +183,7 @@ migration that only adds tables, indexes, and columns with a default therefore l
 
 TABLES = (
     "node",
+    "configuration",
     "vote",
     "decision",
     "transition",

@@ -17,14 +17,15 @@ IS_FRESH = f"SELECT count(*), clock_timestamp() FROM node WHERE name = %(node)s 
 # A live node keeps its name.
 BEAT = f"""
 INSERT INTO node (name, location, is_ready, version, configuration, lateness_s, checked_monitors, time_offset_s, run,
-                  seen_at, role, shares_checks, number)
+                  seen_at, role, shares_checks, number, decision_lag_s, is_isolated)
 VALUES (%(name)s, %(location)s, %(is_ready)s, %(version)s, %(configuration)s, %(lateness_s)s, %(checked_monitors)s,
-        %(time_offset_s)s, %(run)s, now(), %(role)s, %(shares_checks)s, 0)
+        %(time_offset_s)s, %(run)s, now(), %(role)s, %(shares_checks)s, 0, %(decision_lag_s)s, %(is_isolated)s)
 ON CONFLICT (name) DO UPDATE SET
     location = excluded.location, is_ready = excluded.is_ready, version = excluded.version,
     configuration = excluded.configuration, lateness_s = excluded.lateness_s,
     checked_monitors = excluded.checked_monitors, time_offset_s = excluded.time_offset_s, run = excluded.run,
-    seen_at = excluded.seen_at, role = excluded.role, shares_checks = excluded.shares_checks, number = excluded.number
+    seen_at = excluded.seen_at, role = excluded.role, shares_checks = excluded.shares_checks,
+    number = excluded.number, decision_lag_s = excluded.decision_lag_s, is_isolated = excluded.is_isolated
 WHERE node.run = excluded.run OR NOT (node.{_LIVE.replace("seen_at", "node.seen_at")})
 """
 
@@ -63,8 +64,47 @@ RETURNING name
 
 NODES = """
 SELECT name, location, is_ready, version, configuration, lateness_s, checked_monitors,
-       extract(epoch FROM now() - seen_at)::double precision, time_offset_s, role, shares_checks
+       extract(epoch FROM now() - seen_at)::double precision, time_offset_s, role, shares_checks,
+       decision_lag_s, is_isolated
 FROM node ORDER BY name
+"""
+
+WRITE_CONFIGURATION = f"""
+INSERT INTO configuration (node, digest, sections)
+SELECT %(node)s, %(digest)s, %(sections)s WHERE {_HAS_NAME}
+ON CONFLICT (node) DO UPDATE SET digest = excluded.digest, sections = excluded.sections
+"""
+
+# Those of nodes whose heartbeat has another digest are not known yet. Agents may have a part of the monitors.
+_KNOWN_CONFIGURATION = f"""
+    SELECT configuration.node, configuration.sections
+    FROM configuration JOIN node ON node.name = configuration.node AND node.configuration = configuration.digest
+    WHERE role = 'node' AND {_RECENT}
+"""
+
+DIFFERENCES = f"""
+WITH known AS ({_KNOWN_CONFIGURATION}),
+own AS (SELECT sections FROM known WHERE node = %(node)s),
+difference AS (
+    SELECT known.node, section.key, section.own, section.other,
+           row_number() OVER (PARTITION BY known.node ORDER BY section.key) AS number,
+           count(*) OVER (PARTITION BY known.node) AS total
+    FROM own CROSS JOIN known CROSS JOIN LATERAL (
+        SELECT key, mine.value AS own, theirs.value AS other
+        FROM jsonb_each_text(own.sections) AS mine
+             FULL JOIN jsonb_each_text(known.sections) AS theirs USING (key)
+        WHERE mine.value IS DISTINCT FROM theirs.value
+    ) AS section
+)
+SELECT node, key, own IS NOT NULL, other IS NOT NULL, total FROM difference
+WHERE number <= %(limit)s ORDER BY node, key
+"""
+
+# No row: the sections of a live node are not known, so that it may have any of them.
+CONFIGURED = f"""
+WITH known AS ({_KNOWN_CONFIGURATION})
+SELECT ARRAY(SELECT DISTINCT key FROM known, jsonb_object_keys(sections) AS key WHERE key = ANY (%(keys)s::text[]))
+WHERE NOT EXISTS (SELECT 1 FROM node WHERE role = 'node' AND {_RECENT} AND name NOT IN (SELECT node FROM known))
 """
 
 # Each monitor has a decision from its first vote on, so that no statement searches for monitors without one.
@@ -351,6 +391,7 @@ UPDATE decision SET alert = %(alert)s, version = version + 1, changed_at = now()
 """
 
 REMOVE_NODE = "DELETE FROM node WHERE name = %(name)s"
+REMOVE_CONFIGURATION = "DELETE FROM configuration WHERE node = %(name)s"
 REMOVE_VOTES = "DELETE FROM vote WHERE location NOT IN (SELECT location FROM node)"
 REMOVE_HOST_MONITORS = "DELETE FROM host_monitor WHERE node = %(name)s"
 
@@ -393,6 +434,7 @@ PRUNE = (
 
 COUNTS = """
 SELECT (SELECT version FROM schema_version), (SELECT count(*) FROM decision WHERE version > 0), count(*),
-       coalesce(extract(epoch FROM now() - min(created_at)), 0)::double precision
+       coalesce(extract(epoch FROM now() - min(created_at)), 0)::double precision,
+       (SELECT digest FROM configuration WHERE node = %(node)s)
 FROM notification WHERE finished_at IS NULL
 """

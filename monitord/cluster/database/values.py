@@ -56,6 +56,8 @@ def node_row(node: Node) -> dict[str, Any]:
         "time_offset_s": node.time_offset_s,
         "role": node.role.value,
         "shares_checks": node.shares_checks,
+        "decision_lag_s": node.decision_lag_s,
+        "is_isolated": node.is_isolated,
     }
 
 
@@ -72,6 +74,8 @@ def node_of(row: Sequence[Any]) -> Node:
         time_offset_s,
         role,
         shares_checks,
+        decision_lag_s,
+        is_isolated,
     ) = row
     return Node(
         name,
@@ -86,6 +90,8 @@ def node_of(row: Sequence[Any]) -> Node:
         time_offset_s,
         Role(role),
         shares_checks,
+        decision_lag_s,
+        is_isolated,
     )
 
 

@@ -404,11 +404,34 @@ _CLUSTER: dict[str, Property] = {
                         "The time since its last heartbeat, by the clock of the database.",
                     ),
                     "version": (TEXT, "Its version of monitord."),
-                    "configuration": (TEXT, "A hash of its monitors, routes and notifiers."),
+                    "configuration": (TEXT, "A digest of its monitors, routes and notifiers."),
                     "is_configuration_equal": (
                         nullable(FLAG),
-                        "Whether this is the hash of this node; null if this node has no heartbeat yet, or if the "
+                        "Whether this is the digest of this node; null if this node has no heartbeat yet, or if the "
                         "two need not agree: an agent has to agree with the others of its location.",
+                    ),
+                    "configuration_differences": (
+                        nullable(
+                            made_of(
+                                {
+                                    "missing": (
+                                        listed(TEXT),
+                                        "The keys of sections that only this node has, such as `monitors.web`.",
+                                    ),
+                                    "added": (
+                                        listed(TEXT),
+                                        "The keys of sections that only the other node has.",
+                                    ),
+                                    "changed": (listed(TEXT), "The keys of sections that differ."),
+                                    "total": (
+                                        INTEGER,
+                                        "The number of all differences; these may be the first.",
+                                    ),
+                                }
+                            )
+                        ),
+                        "The differences between its configuration and that of this node; null if they are equal or "
+                        "not known.",
                     ),
                     "checked_monitors": (INTEGER, "The number of shared monitors that it checks."),
                     "share_of_location": (
@@ -420,6 +443,11 @@ _CLUSTER: dict[str, Property] = {
                         NUMBER,
                         "Its clock minus that of the database, at its last heartbeat.",
                     ),
+                    "decision_lag_s": (
+                        NUMBER,
+                        "The time between the last comparison of all votes with its decisions and its last heartbeat.",
+                    ),
+                    "is_isolated": (FLAG, "Whether its host has probably lost connectivity."),
                 }
             )
         ),

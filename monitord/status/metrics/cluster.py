@@ -39,6 +39,18 @@ def cluster_metrics(view: "ClusterView") -> Iterator[Metric]:
     )
     yield gauge("monitord_cluster_nodes_known", "Current number of known nodes.", len(view.membership.nodes))
     yield gauge(
+        "monitord_cluster_configurations",
+        "Current number of different configurations of the live nodes.",
+        len(
+            {
+                node.configuration
+                for node in view.membership.nodes
+                if node.is_live and node.role.value == "node"
+            }
+        ),
+    )
+    yield from _node_metrics(view)
+    yield gauge(
         "monitord_cluster_settled",
         "Whether the set of live locations has been the same for a few seconds.",
         float(view.is_settled),
@@ -109,3 +121,28 @@ def cluster_metrics(view: "ClusterView") -> Iterator[Metric]:
         "Total number of notifications that this node has claimed for delivery.",
         counters.notifications_claimed,
     )
+
+
+def _node_metrics(view: "ClusterView") -> Iterator[Metric]:
+    labels = ("node", "location")
+    age = GaugeMetricFamily(
+        "monitord_cluster_node_heartbeat_age_seconds",
+        "Time since the last heartbeat of each known node.",
+        labels=labels,
+    )
+    offset = GaugeMetricFamily(
+        "monitord_cluster_node_clock_offset_seconds",
+        "Clock of each known node minus that of the database, at its last heartbeat.",
+        labels=labels,
+    )
+    lag = GaugeMetricFamily(
+        "monitord_cluster_node_decision_lag_seconds",
+        "Time since each known node had compared all votes with its decisions, at its last heartbeat.",
+        labels=labels,
+    )
+    for node in view.membership.nodes:
+        values = (node.name, node.location)
+        age.add_metric(values, node.seen_ago_s + view.membership_age_s)
+        offset.add_metric(values, node.time_offset_s)
+        lag.add_metric(values, node.decision_lag_s)
+    yield from (age, offset, lag)

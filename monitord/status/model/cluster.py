@@ -234,10 +234,25 @@ def _node(node: "Node", own: "Node | None", view: "ClusterView") -> Json:
         "is_configuration_equal": None
         if own is None or not _should_agree(node, own)
         else node.configuration == own.configuration,
+        "configuration_differences": _differences(node, view),
         "checked_monitors": node.checked_monitors,
         "share_of_location": node.checked_monitors / of_location if node.is_live and of_location else None,
         "lateness_s": round(node.lateness_s, 6),
         "clock_offset_s": round(node.time_offset_s, 3),
+        "decision_lag_s": round(node.decision_lag_s, 3),
+        "is_isolated": node.is_isolated,
+    }
+
+
+def _differences(node: "Node", view: "ClusterView") -> Json | None:
+    found = view.differences.get(node.name)
+    if found is None:
+        return None
+    return {
+        "missing": list(found.missing),
+        "added": list(found.added),
+        "changed": list(found.changed),
+        "total": found.total,
     }
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from monitord.explanation import quorum_text
+from monitord.explanation import configuration_differences_text, quorum_text
 from monitord.monitors import MonitorSettings
 from monitord.status.model.cluster import MonitorVotes, cluster_json, is_counted, locations_of, votes_json
 from monitord.status.pages import wording
@@ -120,8 +120,13 @@ def _node(node: Mapping[str, Any]) -> NodeRow:
     offset_s, problems = node["clock_offset_s"], []
     if abs(offset_s) > LARGE_OFFSET_S:
         problems.append("its clock differs from that of the database")
-    if node["is_configuration_equal"] is False:
+    if node["configuration_differences"] is not None:
+        differences = configuration_differences_text(node["configuration_differences"])
+        problems.append(f"has another configuration than this node: {differences}")
+    elif node["is_configuration_equal"] is False:
         problems.append("has other monitors, routes or notifiers than this node")
+    if node["is_isolated"]:
+        problems.append("is isolated: nearly all of its network checks fail")
     share = (
         ""
         if node["share_of_location"] is None

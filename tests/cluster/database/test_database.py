@@ -23,6 +23,7 @@ from monitord.cluster.model import (
     AssignedMessage,
     Changes,
     ClusterDecision,
+    ConfigurationDifferences,
     DeliveryResult,
     HostMonitor,
     HostReport,
@@ -686,6 +687,57 @@ async def test_removed_node_takes_its_location_with_it(connect: Connect, sql: Sq
     tally = await database.tally("fra1")
     assert tally.known_locations == {"fra"}
     assert sql("SELECT location FROM vote") == [("fra",)]
+
+
+def with_configuration(name: str, digest: str) -> Node:
+    return replace(node(name), configuration=digest)
+
+
+async def test_differences_of_configurations(connect: Connect, sql: Sql) -> None:
+    fra, hel, nyc = await connect(), await connect(), await connect()
+    written = {
+        "fra1": (fra, "one", {"monitors.web": "a", "monitors.mail": "a", "alerts.routes": "a"}),
+        "hel1": (hel, "two", {"monitors.web": "b", "monitors.api": "a", "alerts.routes": "a"}),
+    }
+    for name, (database, digest, sections) in written.items():
+        await database.beat(with_configuration(name, digest), ())
+        await database.write_configuration(name, digest, sections)
+    # It has written none.
+    await nyc.beat(with_configuration("nyc1", "three"), ())
+    assert await fra.differences("fra1") == {
+        "hel1": ConfigurationDifferences(("monitors.mail",), ("monitors.api",), ("monitors.web",), 3)
+    }
+    assert await nyc.differences("nyc1") == {}
+    assert (await fra.overview("fra1")).configuration == "one"
+    assert (await nyc.overview("nyc1")).configuration is None
+    # The heartbeat shows that the written sections are no longer those of the node.
+    await hel.beat(with_configuration("hel1", "four"), ())
+    assert await fra.differences("fra1") == {}
+    await hel.write_configuration("hel1", "four", written["fra1"][2])
+    assert await fra.differences("fra1") == {}
+    await hel.write_configuration("hel1", "four", {f"monitors.{number:02}": "a" for number in range(50)})
+    found = (await fra.differences("fra1"))["hel1"]
+    assert (len(found.missing) + len(found.added), found.total) == (20, 53)
+    age(sql, "hel1")
+    assert await fra.differences("fra1") == {}
+
+
+async def test_monitor_is_configured_while_a_node_with_a_recent_heartbeat_has_it(
+    connect: Connect, sql: Sql
+) -> None:
+    fra, hel = await connect(), await connect()
+    await fra.beat(with_configuration("fra1", "one"), ())
+    await hel.beat(with_configuration("hel1", "two"), ())
+    await fra.write_configuration("fra1", "one", {"monitors.mail": "a"})
+    keys = ["monitors.mail", "monitors.web", "monitors.api"]
+    # The other one may have any of them.
+    assert await fra.configured(keys) is None
+    await hel.write_configuration("hel1", "two", {"monitors.mail": "b", "monitors.web": "a"})
+    assert await fra.configured(keys) == frozenset({"monitors.mail", "monitors.web"})
+    age(sql, "hel1")
+    assert await fra.configured(keys) == frozenset({"monitors.mail"})
+    await fra.remove_node("hel1")
+    assert sql("SELECT node FROM configuration") == [("fra1",)]
 
 
 async def test_old_rows_are_deleted(connect: Connect, sql: Sql) -> None:

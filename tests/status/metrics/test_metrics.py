@@ -319,6 +319,10 @@ async def test_cluster_has_metrics() -> None:
     assert of(samples, "monitord_cluster_node_info", node="mon1", location="fra") == 1
     assert of(samples, "monitord_cluster_nodes_live", location="fra") == 2
     assert of(samples, "monitord_cluster_nodes_known") == 4
+    assert of(samples, "monitord_cluster_configurations") == 2
+    assert of(samples, "monitord_cluster_node_heartbeat_age_seconds", node="mon3", location="hel") == 1.5
+    assert of(samples, "monitord_cluster_node_clock_offset_seconds", node="mon3", location="hel") == 0.004
+    assert of(samples, "monitord_cluster_node_decision_lag_seconds", node="mon3", location="hel") == 0.0
     assert of(samples, "monitord_cluster_settled") == 1
     assert of(samples, "monitord_cluster_alone") == 0
     assert of(samples, "monitord_cluster_shared_monitors") == 1

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from monitord.cluster.model import ConfigurationDifferences
 from monitord.cluster.view import ClusterView, DatabaseView
 from monitord.model import State
 from monitord.web.testing import TestClient
@@ -50,6 +51,11 @@ async def test_daemon_shows_the_nodes() -> None:
     assert '<strong class="near">not responding</strong>' in text
     assert "has other monitors, routes or notifiers than this node" in text
     assert "PostgreSQL 15.8, available, a heartbeat takes 3.1 ms, 2 notifications queued" in text
+
+
+async def test_daemon_shows_the_differences_of_a_configuration() -> None:
+    view = replace(VIEW, differences={"mon2": ConfigurationDifferences(changed=("monitors.api",), total=1)})
+    assert "has another configuration than this node: monitors.api differs" in await page("/daemon", view)
 
 
 async def test_every_page_shows_that_the_database_is_lost() -> None:
