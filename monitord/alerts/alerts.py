@@ -491,10 +491,11 @@ class Alerts:
         """Add the current context. A removed monitor has no page."""
         context, url = notification.context, self._settings.public_url
         if notification.monitor:
+            is_shared = self._scope.is_shared(notification.monitor) or notification.monitor in self._shared
             current = self._context_of(notification.monitor)
             if current is None:
-                return notification
-            context = current
+                return replace(notification, context=replace(context, is_shared=is_shared))
+            context = replace(current, is_shared=is_shared)
             path = f"/m/{quote(notification.monitor, safe='')}"
         else:
             path = "/"

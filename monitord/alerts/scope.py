@@ -18,6 +18,11 @@ class AlertScope:
     location: str = ""
     """The location of this node in its cluster; "" without a cluster."""
 
+    def is_shared(self, monitor: str) -> bool:
+        """Whether the nodes of a cluster decide about this monitor."""
+        del monitor
+        return False
+
     def is_evaluated_here(self, monitor: str) -> bool:
         """Whether this daemon evaluates the alert of this monitor."""
         del monitor

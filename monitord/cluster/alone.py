@@ -118,6 +118,9 @@ class NodeAlertScope(AlertScope):
         self.on_change: Callable[[str, Callable[[Alert], Alert]], None] = lambda _, __: None
         """Changes an alert in the database: `Decisions.change_alert`."""
 
+    def is_shared(self, monitor: str) -> bool:
+        return self._assignment.is_shared_name(monitor)
+
     def is_evaluated_here(self, monitor: str) -> bool:
         return not self._assignment.is_shared_name(monitor) or self._alone.is_alerted_here(monitor)
 

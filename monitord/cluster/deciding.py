@@ -395,7 +395,10 @@ class Decisions:
                 decision.monitor, "", (), State.PENDING, known.alert.since, decision.reason, decision.detail
             )
             notifications = [
-                (notification, closing_fallback(known.alert, notification))
+                (
+                    replace(notification, context=replace(notification.context, is_shared=True)),
+                    closing_fallback(known.alert, notification),
+                )
                 for notification in closing_notifications(known.alert, last, now)
             ]
         await self._write([NewDecision(decision, after, notifications)])

@@ -7,7 +7,8 @@ Alerts are posted to its API v2, and again every minute while they are open, as 
 alerts that are not repeated, so the alerts of a dead host are resolved as well. Each member of a cluster needs its own
 notifier (Alertmanager's manual, "High Availability"). The options of the HTTP request are those of `webhook`.
 
-Alertmanager identifies an alert by its labels. Of these only `severity` depends on the state and on the configuration.
+Alertmanager identifies an alert by its labels. An alert about a monitor that the nodes of a cluster share has no label
+`instance`: another node may send its end. Of the labels only `severity` depends on the state and on the configuration.
 The alerts with both severities, `critical` and `warning`, are always sent, one of them resolved. A monitor with
 `severity = "info"` has a third alert. `labels` adds, replaces and removes labels, except the labels that distinguish
 the alerts of one daemon.
@@ -124,9 +125,10 @@ def _labels(
     labels = {
         "alertname": alertname,
         "job": "monitord",
-        "instance": instance,
         "severity": severity.value,
     }
+    if not notification.context.is_shared:
+        labels["instance"] = instance
     if notification.monitor:
         labels |= {"monitor": notification.monitor, "type": notification.type_name}
     if notification.tags:

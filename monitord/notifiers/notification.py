@@ -63,8 +63,9 @@ class NotificationContext:
     `url`: the page of the monitor. `excerpt`: of the last response. `passed_at`: the last check that passed. At most
     `MAX_RELATED` names each: `parents` and `siblings` that are not up, and `dependents` in any state.
 
-    `locations`: the locations of a cluster that have a vote on the monitor, with the state that they see. Empty for a
-    monitor that its host alone decides.
+    `is_shared`: the nodes of a cluster decide about the monitor, and any of them may send the notification: its
+    receiver must not recognize the alert by the sending host. `locations`: the locations that have a vote on the
+    monitor, with the state that they see. Empty for a monitor that its host alone decides.
 
     `links_expire_at`: when the links that act on the alert expire; None: there are none. Their URLs permit their
     holder to act, so they are only in the notification that is delivered, and neither in `as_json` nor stored.
@@ -78,6 +79,7 @@ class NotificationContext:
     siblings: tuple[str, ...] = ()
     dependents: tuple[str, ...] = ()
     locations: tuple[tuple[str, State], ...] = ()
+    is_shared: bool = False
     links_expire_at: datetime | None = None
     acknowledge_url: str = ""
     silence_url: str = ""
@@ -95,6 +97,7 @@ class NotificationContext:
             "siblings": list(self.siblings),
             "dependents": list(self.dependents),
             "locations": [{"location": location, "state": state.value} for location, state in self.locations],
+            "is_shared": self.is_shared,
             "links_expire_at": None if self.links_expire_at is None else _json_time(self.links_expire_at),
         }
 
@@ -271,6 +274,7 @@ def notification_of(record: Mapping[str, Any]) -> Notification:
             locations=tuple(
                 (str(each["location"]), State(each["state"])) for each in record.get("locations", ())
             ),
+            is_shared=bool(record.get("is_shared", False)),
             links_expire_at=None if links_expire_at is None else datetime.fromisoformat(links_expire_at),
         ),
     )

@@ -7,8 +7,9 @@ An alert is one incident there: all its notifications have the same `dedup_key`,
 request has one event, so a message has one notification. The options of the HTTP request are those of `webhook`.
 
 The key consists of `dedup_prefix`, by default the name of this host, and the name that the monitor had when the alert
-began. It does not depend on the time of the beginning, so several daemons can report the same incident. After an
-incident was resolved, an event with the same key opens a new incident (PagerDuty's manual, "Event Management").
+began. For a monitor that the nodes of a cluster share, the default is `CLUSTER_PREFIX`. The key does not depend on the
+time of the beginning, so several daemons can report the same incident. After an incident was resolved, an event with
+the same key opens a new incident (PagerDuty's manual, "Event Management").
 """
 
 import json
@@ -27,6 +28,7 @@ URL = "https://events.pagerduty.com/v2/enqueue"
 MAX_SUMMARY_UNITS = 1024
 """UTF-16 code units. Longer summaries are rejected (Events API v2, "Send an Alert Event")."""
 
+CLUSTER_PREFIX = "monitord"
 MAX_KEY_CHARACTERS = 255
 """Longer keys are rejected (Events API v2, "Send an Alert Event")."""
 
@@ -134,7 +136,9 @@ class PagerDutyNotifier(WebhookNotifier):
             return notification.alert  # each test notifies
         if not notification.opened_as:
             return _limited(message.instance)
-        return _limited(f"{self.options.dedup_prefix or message.instance}/{notification.opened_as}")
+        # Another node of the cluster may resolve the incident.
+        sender = CLUSTER_PREFIX if notification.context.is_shared else message.instance
+        return _limited(f"{self.options.dedup_prefix or sender}/{notification.opened_as}")
 
 
 def _limited(key: str) -> str:

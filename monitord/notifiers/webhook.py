@@ -224,6 +224,7 @@ def _retry_after_s(exchange: HttpExchange, now: datetime) -> float | None:
 
 def _alertmanager(message: Message) -> Mapping[str, Any]:
     """Version 4 of the format in which Alertmanager notifies webhooks."""
+    is_any_shared = any(notification.context.is_shared for notification in message.notifications)
     return {
         "version": "4",
         "groupKey": f"monitord:{message.key}",
@@ -231,7 +232,7 @@ def _alertmanager(message: Message) -> Mapping[str, Any]:
         "status": "resolved" if message.is_all_closing else "firing",
         "receiver": message.notifications[0].notifier,
         "groupLabels": {},
-        "commonLabels": {"job": "monitord", "instance": message.instance},
+        "commonLabels": {"job": "monitord", **({} if is_any_shared else {"instance": message.instance})},
         "commonAnnotations": {},
         "externalURL": "",
         "alerts": [
@@ -240,7 +241,7 @@ def _alertmanager(message: Message) -> Mapping[str, Any]:
                 "labels": {
                     "alertname": notification.monitor or notification.kind.value,
                     "job": "monitord",
-                    "instance": message.instance,
+                    **({} if notification.context.is_shared else {"instance": message.instance}),
                     "monitor": notification.monitor,
                     "type": notification.type_name,
                     "reason": notification.reason.value,

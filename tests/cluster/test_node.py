@@ -686,6 +686,24 @@ def test_removed_monitor_is_closed_when_no_node_has_it() -> None:
     run(main, "ams", "fra", monitors=("web", "mail"))
 
 
+def test_notifications_about_a_shared_monitor_say_so_until_the_last_one() -> None:
+    async def main(cluster: Cluster) -> None:
+        cluster.fail("ams", "fra")
+        await until(lambda: len(cluster.sent) == 1)
+        for world in cluster.nodes.values():
+            world.remove("web")
+        await until(lambda: len(cluster.sent) == 2)
+        # Alone, as well.
+        cluster.server.is_down = True
+        cluster.fail("ams", monitor="mail")
+        await until(lambda: len(cluster.sent) == 3)
+        notifications = [each for message in _messages() for each in message.notifications]
+        assert [each.context.is_shared for each in notifications] == [True] * 3
+        cluster.server.is_down = False
+
+    run(main, "ams", "fra", monitors=("web", "mail"))
+
+
 def test_vote_on_a_monitor_that_was_removed_while_the_node_was_stopped_is_withdrawn() -> None:
     async def main(cluster: Cluster) -> None:
         cluster.fail("fra")

@@ -63,6 +63,19 @@ async def test_only_the_alert_with_the_configured_severity_fires(
     assert expected[0] in [alert["labels"]["severity"] for alert in alerts]
 
 
+async def test_alert_about_a_shared_monitor_does_not_depend_on_the_node(
+    tmp_path: Path, tools: NotifierTools
+) -> None:
+    shared = notification(context=NotificationContext(is_shared=True))
+    one, other = [
+        (await posted(tmp_path, tools, shared, instance=instance))[1] for instance in ("mon1", "mon2")
+    ]
+    assert [alert["labels"] for alert in one] == [alert["labels"] for alert in other]
+    assert all("instance" not in alert["labels"] for alert in one)
+    _, configured = await posted(tmp_path, tools, shared, keys='labels = { instance = "cluster" }')
+    assert {alert["labels"]["instance"] for alert in configured} == {"cluster"}
+
+
 async def test_alert_has_labels_start_and_future_end(tmp_path: Path, tools: NotifierTools) -> None:
     target, alerts = await posted(tmp_path, tools, notification())
     assert target == "POST /am/api/v2/alerts"

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,14 @@ import pytest
 
 from monitord.config import Secret
 from monitord.model import State
-from monitord.notifiers import DeliveryError, Message, Notification, NotificationKind, NotifierTools
+from monitord.notifiers import (
+    DeliveryError,
+    Message,
+    Notification,
+    NotificationContext,
+    NotificationKind,
+    NotifierTools,
+)
 from tests.alerts.fakes import ACKNOWLEDGE_URL, CONTEXT, SILENCE_URL, T0, WITH_LINKS, notification
 from tests.configurations import settings_of
 from tests.notifiers.test_webhook import notifier, sent
@@ -120,6 +128,16 @@ async def test_daemons_with_one_prefix_report_the_same_incident(tmp_path: Path, 
         for sample, instance in zip(samples, ("mon1", "mon2"), strict=True)
     ]
     assert keys == ["fra/web-1"] * 2
+
+
+async def test_nodes_report_a_shared_monitor_as_the_same_incident(
+    tmp_path: Path, tools: NotifierTools
+) -> None:
+    problem = notification(context=NotificationContext(is_shared=True))
+    recovery = replace(problem, kind=NotificationKind.RECOVERY)
+    one = await enqueued(tmp_path, tools, problem, instance="mon1")
+    other = await enqueued(tmp_path, tools, recovery, instance="mon2")
+    assert (one["dedup_key"], other["dedup_key"]) == ("monitord/web-1", "monitord/web-1")
 
 
 async def test_isolation_of_a_host_is_an_incident_of_this_host(tmp_path: Path, tools: NotifierTools) -> None:

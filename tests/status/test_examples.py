@@ -17,6 +17,7 @@ EXAMPLES = Path(__file__).parents[2] / "etc" / "examples"
 MANUAL = Path(__file__).parents[2] / "docs" / "man" / "monitord.8"
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 EXAMPLES_WITH_METRICS = ["prometheus-rules.yml", "grafana-dashboard.json"]
+QUORUM_TESTS = Path(__file__).with_name("prometheus-quorum-tests.yml")
 
 METRIC = re.compile(r"\b(?:probe|monitord|process)_[a-z0-9_]+\b")
 
@@ -71,13 +72,34 @@ def test_proxy_has_no_rights_that_its_clients_could_use() -> None:
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool comes with the package prometheus")
 @pytest.mark.parametrize(
-    ("kind", "name"), [("rules", "prometheus-rules.yml"), ("config", "prometheus-scrape.yml")]
+    ("kind", "name"),
+    [
+        ("rules", "prometheus-rules.yml"),
+        ("rules", "prometheus-quorum-rules.yml"),
+        ("config", "prometheus-scrape.yml"),
+    ],
 )
 def test_promtool_accepts(kind: str, name: str) -> None:
     said = subprocess.run(
         ["promtool", "check", kind, str(EXAMPLES / name)], capture_output=True, text=True, check=False
     )
     assert said.returncode == 0, said.stdout + said.stderr
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool comes with the package prometheus")
+def test_rules_with_a_quorum_decide_by_the_majority_of_the_locations() -> None:
+    said = subprocess.run(
+        ["promtool", "test", "rules", str(QUORUM_TESTS)], capture_output=True, text=True, check=False
+    )
+    assert said.returncode == 0, said.stdout + said.stderr
+
+
+async def test_metrics_of_the_rules_with_a_quorum_exist() -> None:
+    ours = set(
+        re.findall(r"(?<!:)\bmonitord_[a-z_]+\b", (EXAMPLES / "prometheus-quorum-rules.yml").read_text())
+    )
+    assert ours == {"monitord_monitor_state"}
+    assert ours <= await names_of_samples()
 
 
 async def test_every_endpoint_is_in_the_manual_and_in_the_page_of_the_api() -> None:

@@ -1486,6 +1486,10 @@ SCHEMAS: dict[str, Json] = {
                 "The locations of the cluster that have a vote on the monitor. Empty without a cluster, and for a "
                 "monitor that belongs to its host.",
             ),
+            "is_shared": (
+                FLAG,
+                "Whether the nodes of a cluster share the monitor: any of them may send the recovery.",
+            ),
             "links_expire_at": (
                 nullable(TIME),
                 "The time at which the action links of the notification expire; null if it has none. The links "
