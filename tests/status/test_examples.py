@@ -4,10 +4,12 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from monitord.cluster.view import AgentView
 from monitord.daemon import HTTP_SOCKET_NAME, PAGE_SOCKET_PREFIX, SOCKET_NAME
 from monitord.status.metrics.collector import MetricsCollector
 from tests.cluster_views import cluster_view
@@ -25,7 +27,8 @@ METRIC = re.compile(r"\b(?:probe|monitord|process)_[a-z0-9_]+\b")
 async def names_of_samples() -> set[str]:
     """The names of all possible samples of each family, by its kind."""
     names = set()
-    for family in MetricsCollector(make_world(cluster=lambda: cluster_view({})).metrics_sources).collect():
+    view = replace(cluster_view({}), agent=AgentView(()))
+    for family in MetricsCollector(make_world(cluster=lambda: view).metrics_sources).collect():
         names.add(f"{family.name}_total" if family.type == "counter" else family.name)
         if family.type == "histogram":
             names |= {f"{family.name}_{part}" for part in ("bucket", "sum", "count")}
