@@ -195,7 +195,7 @@ def votes_texts(cluster: Mapping[str, Any] | None, times: TimeFormat) -> list[st
         return []
     if cluster["is_alone"]:
         found = [
-            "This node has lost the database of the cluster: it decides without the other locations. Their last votes:"
+            "This node is not connected to the cluster: it decides without the other locations. Their last votes:"
         ]
     else:
         found = [f"{quorum_text(cluster)}."]

@@ -55,7 +55,7 @@ class NodeRow:
 
 @dataclass(frozen=True, slots=True)
 class ClusterPageView:
-    """The cluster on the page of the daemon. `error`: why the database does not respond."""
+    """The cluster on the page of the daemon. `error`: why the database does not respond, or no hub of an agent."""
 
     summary: str
     nodes: tuple[NodeRow, ...]
@@ -63,13 +63,12 @@ class ClusterPageView:
     error: str | None
     unavailable_since: datetime | None
     alone_since: datetime | None
+    is_agent: bool = False
 
 
 def locations_view(votes: MonitorVotes, settings: MonitorSettings) -> LocationsView:
     if votes.electorate.is_alone:
-        summary = (
-            "This node has lost the database of the cluster: it decides alone. Last votes of the locations:"
-        )
+        summary = "This node is not connected to the cluster: it decides alone. Last votes of the locations:"
     else:
         summary = f"{quorum_text(votes_json(votes, settings))}."
     rows = []
@@ -102,8 +101,14 @@ def cluster_page_view(view: "ClusterView") -> ClusterPageView:
             else [f"{wording.several(database.queued_notifications, 'notification')} queued"]
         ),
     ]
+    if view.agent is not None:
+        current = ", ".join(hub.url for hub in view.agent.hubs if hub.is_current)
+        parts = [
+            f"to {current}",
+            f"{wording.several(view.agent.spooled_votes, 'vote')} not acknowledged",
+        ]
     version = cluster["database"]["server_version"]
-    server = "" if version is None else f"PostgreSQL {version}, "
+    server = "" if version is None or view.agent is not None else f"PostgreSQL {version}, "
     return ClusterPageView(
         summary=f"This node is {view.node} at {view.location}. {live} of {wording.several(len(nodes), 'node')} and "
         f"{locations} of {wording.several(len(cluster['locations']), 'location')} are live; "
@@ -113,6 +118,7 @@ def cluster_page_view(view: "ClusterView") -> ClusterPageView:
         error=None if database.is_available else database.error or "no connection yet",
         unavailable_since=database.unavailable_since,
         alone_since=view.alone_since,
+        is_agent=view.agent is not None,
     )
 
 
@@ -135,7 +141,7 @@ def _node(node: Mapping[str, Any]) -> NodeRow:
     return NodeRow(
         name=node["name"],
         location=node["location"],
-        status=node["status"].replace("_", " "),
+        status=("agent, " if node["role"] == "agent" else "") + node["status"].replace("_", " "),
         is_responding=node["status"] != "not_responding",
         heartbeat=f"{wording.span(node['heartbeat_age_s'])} ago",
         checks=f"{wording.number(node['checked_monitors'])}{share}",

@@ -91,6 +91,7 @@ class Frame:
         view = self._parts.model.cluster()
         return {
             "cluster_error": view is not None and not view.database.is_available,
+            "is_agent": view is not None and view.agent is not None,
             "is_alone": view is not None and view.alone_since is not None,
         }
 

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from monitord.cluster.model import ConfigurationDifferences
-from monitord.cluster.view import ClusterView, DatabaseView
+from monitord.cluster.model import ConfigurationDifferences, Membership, Role
+from monitord.cluster.view import AgentView, ClusterView, DatabaseView, HubStatus
 from monitord.model import State
 from monitord.web.testing import TestClient
 from tests.cluster_views import NODES, SINCE, cluster_view, node
@@ -56,6 +56,20 @@ async def test_daemon_shows_the_nodes() -> None:
 async def test_daemon_shows_the_differences_of_a_configuration() -> None:
     view = replace(VIEW, differences={"mon2": ConfigurationDifferences(changed=("monitors.api",), total=1)})
     assert "has another configuration than this node: monitors.api differs" in await page("/daemon", view)
+
+
+async def test_agent_shows_its_hub_and_not_a_database() -> None:
+    agent = replace(
+        VIEW,
+        membership=Membership((*NODES, node("branch1", "branch", role=Role.AGENT))),
+        agent=AgentView((HubStatus("https://mon1", is_current=True),), 7, SINCE, 2),
+    )
+    text = await page("/daemon", agent)
+    assert "<td>agent, live</td>" in text
+    assert "Reports: to https://mon1, 2 votes not acknowledged" in text
+    lost = replace(agent, database=DatabaseView(error="connection refused", unavailable_since=SINCE))
+    assert "No hub of the cluster responds.</strong>" in await page("/incidents", lost)
+    assert "<strong>No hub responds</strong>" in await page("/daemon", lost)
 
 
 async def test_every_page_shows_that_the_database_is_lost() -> None:
