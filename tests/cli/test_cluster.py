@@ -265,6 +265,12 @@ async def test_database_comes_from_the_configuration(server: Database, run: Run,
     done = await run("init", "--config", str(config))
     assert done.status == 1
     assert "has no [cluster]; add [cluster] with database and location" in done.err
+    config.write_text(
+        '[cluster]\nhub = "https://mon1"\ntoken = "a-token-of-the-agents"\nlocation = "branch"\n'
+    )
+    done = await run("init", "--config", str(config))
+    assert done.status == 1
+    assert "makes this host an agent, which has no access to the database" in done.err
 
 
 def test_wrong_words_are_a_usage_error() -> None:
