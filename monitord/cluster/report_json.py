@@ -1,6 +1,6 @@
 """The reports of agents and the answers of hubs as JSON: `POST /api/v1/reports`.
 
-Reports come from other hosts, so each value is checked, and the errors say what to write instead. Answers come from a
+Reports come from other hosts, so each value is checked, and the errors have a correction. Answers come from a
 hub that the agent has authenticated; only their form is checked.
 """
 
