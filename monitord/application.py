@@ -166,6 +166,7 @@ class ApplicationContainer(Container):
             containers=self.containers,
             state_times=HistoryTimes(self.registry, self.history),
             cluster=self._cluster_facts,
+            heartbeats=None if self.cluster_parts is None else self.cluster_parts.heartbeats,
         )
 
     @provide
@@ -209,8 +210,9 @@ class ApplicationContainer(Container):
             self.live_events,  # events for clients of the status socket
             self.unit_recoveries,  # removal of monitors of failed units
             self.read_model,  # what API, pages and metrics show
-            # Votes of this location, and the monitors of this host for the other nodes.
-            *(() if self.cluster_parts is None else (self.cluster_parts.votes, self.cluster_parts.host)),
+            *(
+                () if self.cluster_parts is None else self.cluster_parts.sinks
+            ),  # what the other nodes have to know
         )
 
     @provide

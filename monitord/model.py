@@ -205,6 +205,11 @@ class Reason(Enum):
     PROBER_SOURCE_ADDRESS = "prober_source_address", "this host cannot use `source_address`"
     PROBER_ISOLATED = "prober_isolated", "this host has probably lost connectivity"
     PROBER_MEASURING = "prober_measuring", "a rate in a condition needs a second check"
+    PROBER_DISCONNECTED = (
+        "prober_disconnected",
+        "this node of a cluster does not know what the others have received",
+    )
+    NODE_LOST = "node_lost", "the node that checks the monitor does not report any more"
     MONITOR_BUG = "monitor_bug", "a bug in the monitor type; see the journal"
     UNRECOGNIZED = "unrecognized", "a reason that this version does not know"
 
@@ -272,6 +277,8 @@ _INCONCLUSIVE = frozenset(
         Reason.PROBER_SOURCE_ADDRESS,
         Reason.PROBER_ISOLATED,
         Reason.PROBER_MEASURING,
+        Reason.PROBER_DISCONNECTED,
+        Reason.NODE_LOST,
         Reason.MONITOR_BUG,
     }
 )

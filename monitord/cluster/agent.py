@@ -31,6 +31,7 @@ from monitord.cluster.model import (
     NewDecision,
     Node,
     Role,
+    SharedHeartbeat,
     StoredReport,
     Tally,
     Vote,
@@ -150,13 +151,20 @@ class HubStore:
         for hub in self._hubs:
             await self._client.forget(hub.request)
 
-    async def beat(self, node: Node, votes: Sequence[Vote], host: HostReport | None = None) -> Membership:
-        """Report the heartbeat, the votes and the monitors of the host.
+    async def beat(
+        self,
+        node: Node,
+        votes: Sequence[Vote],
+        host: HostReport | None = None,
+        heartbeats: Sequence[SharedHeartbeat] = (),
+    ) -> Membership:
+        """Report the heartbeat, the votes and the monitors of the host. An agent receives no heartbeats of jobs.
 
         A long queue is divided; the last report completes the heartbeat.
 
         Raises ClusterError if no hub has stored the whole, and NodeNameError if another daemon has the name.
         """
+        del heartbeats
         node = replace(node, role=Role.AGENT)
         host = HostReport() if host is None else host
         of_host = parts_of(encoded_host_monitor(each) for each in host.monitors)

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any, Literal
 
 from monitord.model import Reason, State
+from monitord.monitors.heartbeat.shared import HeartbeatFacts
 from monitord.notifiers import Notification
 
 LIVE_S = 10.0
@@ -54,6 +55,7 @@ class Node:
     of its location; an agent without shared monitors does not, and its location is none of the voters.
     `decision_lag_s`: time since it has compared all votes with its decisions. `is_isolated`: its host has probably
     lost connectivity.
+    `absent_ago_s`, `back_ago_s`: when it was absent the last time, stopped or without the database; None: never.
     """
 
     name: str
@@ -69,6 +71,8 @@ class Node:
     shares_checks: bool = True
     decision_lag_s: float = 0.0
     is_isolated: bool = False
+    absent_ago_s: float | None = None
+    back_ago_s: float | None = None
 
     @property
     def is_recent(self) -> bool:
@@ -240,6 +244,14 @@ class Tally:
     next_after: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SharedHeartbeat:
+    """The signals of the job of a heartbeat monitor that nodes have received."""
+
+    monitor: str
+    facts: HeartbeatFacts
+
+
 class InterventionKind(Enum):
     PAUSE = "pause"
     ACKNOWLEDGEMENT = "acknowledgement"
@@ -263,6 +275,7 @@ class Changes:
     votes: tuple[Vote, ...] = ()
     interventions: tuple[Intervention, ...] = ()
     host_monitors: tuple[HostMonitor, ...] = ()
+    heartbeats: tuple[SharedHeartbeat, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from monitord.cluster.model import (
     ClusterOverview,
     ConfigurationDifferences,
     HostMonitor,
+    HostReport,
     Intervention,
     InterventionKind,
     Membership,
@@ -56,6 +57,7 @@ from monitord.dispatch.schedule import FIRST_CHECK_WITHIN_S
 from monitord.dispatch.state import ClusterState
 from monitord.errors import ClusterError, NodeNameError
 from monitord.journal_events import JournalEvent
+from monitord.model import State
 from monitord.monitors import MonitorSettings
 from monitord.monitors.cluster_facts import ClusterFacts, NodeFacts
 from monitord.systemd.log import NOTICE
@@ -211,7 +213,7 @@ class ClusterNode:
         with contextlib.suppress(ClusterError, TimeoutError):
             async with asyncio.timeout(LEAVE_TIMEOUT_S):
                 votes = self._parts.votes.take()
-                await self._database.beat(self._describe(), votes, self._parts.host.take())
+                await self._write(votes, self._parts.host.take())
                 self._parts.votes.mark_reported(votes)
                 await self._parts.interventions.write()
 
@@ -256,7 +258,7 @@ class ClusterNode:
             self._parts.votes.forget_all()
         votes, host = self._parts.votes.take(), self._parts.host.take()
         try:
-            membership = await self._database.beat(self._describe(), votes, host)
+            membership = await self._write(votes, host)
         except BaseException as error:
             self._parts.votes.put_back(votes)
             self._parts.host.put_back(host)
@@ -273,10 +275,22 @@ class ClusterNode:
         self._take_membership(membership, began_s)
         if was_away or membership.was_stale:
             self._parts.votes.repeat()
+            self._parts.heartbeats.repeat()
             if self._is_ready:
                 self._parts.host.repeat()
         if self._parts.alone.is_active or self._parts.alone.changed:
             await self._return()
+
+    async def _write(self, votes: Sequence[Vote], host: HostReport | None) -> Membership:
+        """Write the heartbeat of the node with what it has to report. Raises ClusterError."""
+        heartbeats = self._parts.heartbeats.take()
+        try:
+            membership = await self._database.beat(self._describe(), votes, host, heartbeats)
+        except BaseException:
+            self._parts.heartbeats.put_back(heartbeats)
+            raise
+        self._parts.heartbeats.mark_written(heartbeats)
+        return membership
 
     async def _update_configuration(self) -> None:
         if self._configured is not None and not self._is_configuration_known:
@@ -325,6 +339,7 @@ class ClusterNode:
             # The others may have had no time for a heartbeat since then, nor this node for its decisions.
             self._watching_since_s = self._decided_all_at_s = now_s
         self._membership_at_s, self._is_reached = began_s, True
+        self._parts.heartbeats.note_membership(began_s)
         if self._conflict_since_s is not None:
             if now_s - self._conflict_since_s >= CONFLICT_AFTER_S:
                 log.log(
@@ -418,6 +433,8 @@ class ClusterNode:
     async def _begin_alone(self) -> None:
         self._parts.claims.is_alone = True
         await self._alone.begin()
+        async for name in in_turns(self._parts.heartbeats.subscribed):
+            self._parts.heartbeats.call(name)
         self._delivering.resume_all()
         log.error(
             "alone: %s responded for %s, so this node decides and notifies by its own checks of %s",
@@ -455,7 +472,11 @@ class ClusterNode:
         await self._database.wait(FOLLOW_EVERY_S)
         if not self._is_online():
             return
-        changed = await self._take(await self._database.changes())
+        read_at, read_at_s = self._clock.now(), self._clock.monotonic_s()
+        changes = await self._database.changes()
+        changed = await self._take(changes)
+        async for name in in_turns(self._parts.heartbeats.note(changes.heartbeats, read_at, read_at_s)):
+            self._parts.heartbeats.call(name)
         now_s = self._clock.monotonic_s()
         decides_all = now_s >= self._decide_all_at_s
         if decides_all:
@@ -551,6 +572,8 @@ class ClusterNode:
         if decision.alert is None:
             self._alone.close_left(decision)
         self._parts.claims.has_work.set()
+        if decision.state is State.PENDING:
+            self._parts.heartbeats.forget(decision.monitor)
         return True
 
     def _set_state(self, entry: MonitorEntry, decision: ClusterDecision) -> None:

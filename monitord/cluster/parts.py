@@ -10,6 +10,7 @@ from monitord.cluster.agent import HubStore
 from monitord.cluster.alone import AloneMode, NodeAlertScope
 from monitord.cluster.assignment import Assignment
 from monitord.cluster.delivering import Claims
+from monitord.cluster.heartbeats import SharedHeartbeats
 from monitord.cluster.host_monitors import HostMonitorSink
 from monitord.cluster.publishing import PublishedInterventions
 from monitord.cluster.settings import ClusterSettings
@@ -17,11 +18,12 @@ from monitord.cluster.spool import VoteSpool
 from monitord.cluster.store import ClusterStore
 from monitord.cluster.votes import VoteSink
 from monitord.dispatch.registry import Registry
+from monitord.dispatch.sink import Sink
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterParts:
-    """`assignment` is the placement of the dispatcher, `votes` and `host` are sinks, and `scope` that of the alerts.
+    """`assignment` is the placement of the dispatcher, and `scope` that of the alerts.
 
     `agent`: the same object as `database` if this node is an agent, which reports to hubs; otherwise None.
     """
@@ -30,11 +32,17 @@ class ClusterParts:
     assignment: Assignment
     votes: VoteSink
     host: HostMonitorSink
+    heartbeats: SharedHeartbeats
     alone: AloneMode
     claims: Claims
     scope: NodeAlertScope
     interventions: PublishedInterventions
     agent: HubStore | None = None
+
+    @property
+    def sinks(self) -> tuple[Sink, ...]:
+        """Votes of this location, monitors of this host, and the pauses of heartbeat monitors."""
+        return self.votes, self.host, self.heartbeats
 
     @classmethod
     def of(
@@ -56,6 +64,9 @@ class ClusterParts:
             assignment,
             VoteSink(assignment, clock, spool),
             HostMonitorSink(assignment, registry),
+            SharedHeartbeats(
+                assignment, alone, clock, save, records, is_agent=isinstance(database, HubStore)
+            ),
             alone,
             claims,
             NodeAlertScope(assignment, alone, claims),

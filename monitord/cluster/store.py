@@ -16,6 +16,7 @@ from monitord.cluster.model import (
     Membership,
     NewDecision,
     Node,
+    SharedHeartbeat,
     StoredReport,
     Tally,
     Vote,
@@ -29,7 +30,13 @@ class ClusterStore(Protocol):
 
     async def close(self) -> None: ...
 
-    async def beat(self, node: Node, votes: Sequence[Vote], host: HostReport | None = None) -> Membership: ...
+    async def beat(
+        self,
+        node: Node,
+        votes: Sequence[Vote],
+        host: HostReport | None = None,
+        heartbeats: Sequence[SharedHeartbeat] = (),
+    ) -> Membership: ...
 
     async def record(self, reports: Sequence[AgentReport]) -> tuple[Membership, Sequence[StoredReport]]: ...
 

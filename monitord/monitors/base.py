@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from monitord.clock import Clock
 from monitord.conditions import Condition, Lookup, Reference, Unresolved, Vocabulary
@@ -25,6 +25,9 @@ from monitord.net.containers import Containers
 from monitord.net.dbus.units import Units
 from monitord.net.registry.limits import Registries
 from monitord.options.masking import Masking
+
+if TYPE_CHECKING:
+    from monitord.monitors.heartbeat.shared import HeartbeatExchange
 
 OptionsT = TypeVar("OptionsT")
 
@@ -124,7 +127,7 @@ class NoStateTimes:
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """Services that all monitors share."""
+    """Services that all monitors share. `heartbeats`: of all nodes of a cluster; None: there is no cluster."""
 
     clock: Clock
     http: HttpClient
@@ -139,6 +142,7 @@ class Tools:
     registries: Registries = field(default_factory=Registries)
     state_times: StateTimes = field(default_factory=NoStateTimes)
     cluster: ClusterFactsSource = no_cluster_facts
+    heartbeats: "HeartbeatExchange | None" = None
 
 
 def lookup_of(observation: Observation) -> Lookup:

@@ -32,12 +32,16 @@ from monitord.cluster.model import (
     NewDecision,
     Node,
     ReportOutcome,
+    SharedHeartbeat,
     StoredReport,
     Tally,
     Vote,
 )
 from monitord.cluster.sharding import shard_of
 from monitord.errors import ClusterError, NodeNameError
+from monitord.model import State
+from monitord.monitors.heartbeat.shared import HeartbeatFacts, facts_json, facts_of
+from monitord.monitors.heartbeat.shared import merged as merged_facts
 
 _SESSIONS = {"beat": "heart", "renew": "claims", "assign_message": "claims"}
 _ROUND_TRIPS = {"beat": 7, "claim": 4}
@@ -88,6 +92,8 @@ class FakeServer:
         self.notifications: dict[str, Row] = {}
         self.interventions: dict[tuple[str, str], Intervention] = {}
         self.host_monitors: dict[tuple[str, str], HostMonitor] = {}
+        self.heartbeats: dict[str, HeartbeatFacts] = {}
+        self.absences: dict[str, tuple[float, float]] = {}
         self.transitions: list[tuple[str, str]] = []
         self.decided_by: list[str] = []
         self.decided_at_once: list[int] = []
@@ -104,7 +110,18 @@ class FakeServer:
 
     def members(self) -> tuple[Node, ...]:
         now_s = self.clock.monotonic_s()
-        return tuple(replace(node, seen_ago_s=now_s - seen_s) for node, seen_s in self.nodes.values())
+        members = []
+        for name, (node, seen_s) in self.nodes.items():
+            absent_s, back_s = self.absences.get(name, (None, None))
+            members.append(
+                replace(
+                    node,
+                    seen_ago_s=now_s - seen_s,
+                    absent_ago_s=None if absent_s is None else now_s - absent_s,
+                    back_ago_s=None if back_s is None else now_s - back_s,
+                )
+            )
+        return tuple(members)
 
     def is_fresh(self, name: str) -> bool:
         return any(node.name == name and node.seen_ago_s <= LIVE_S for node in self.members())
@@ -169,18 +186,32 @@ class FakeDatabase:
         if self in self.server.clients:
             self.server.clients.remove(self)
 
-    async def beat(self, node: Node, votes: Sequence[Vote], host: HostReport | None = None) -> Membership:
+    async def beat(
+        self,
+        node: Node,
+        votes: Sequence[Vote],
+        host: HostReport | None = None,
+        heartbeats: Sequence[SharedHeartbeat] = (),
+    ) -> Membership:
         now_s = await self._reach("beat")
         server = self.server
         if server.is_live(node.name) and server.runs.get(node.name) is not self:
             raise NodeNameError(f"another daemon takes part in the cluster as the node {node.name}")
-        server.runs[node.name] = self
         was_fresh = server.is_fresh(node.name)
+        if node.name in server.nodes and not (was_fresh and server.runs.get(node.name) is self):
+            server.absences[node.name] = server.nodes[node.name][1], now_s
+        server.runs[node.name] = self
         server.nodes[node.name] = node, now_s
         self._vote(node, votes, was_fresh=was_fresh)
         host = host or HostReport()
         names = [each.monitor for each in host.monitors] if host.is_complete else None
         self._report_host(node.name, host.monitors, names)
+        for received in heartbeats:
+            facts = facts_of(facts_json(received.facts))
+            known = server.heartbeats.get(received.monitor, facts)
+            server.heartbeats[received.monitor] = merged_facts(known, facts)
+        if heartbeats:
+            server.wake()
         members = tuple(each for each in server.members() if each.name == node.name or not self.hides_others)
         if self.holds_answers is not None:
             await self.holds_answers.wait()
@@ -275,6 +306,8 @@ class FakeDatabase:
             server.decided_by.append(node)
             server.decisions[after.monitor] = replace(after, version=version + 1)
             decided.add(after.monitor)
+            if after.state is State.PENDING:
+                server.heartbeats.pop(after.monitor, None)
             for notification, copy_to in new.notifications:
                 server.notifications.setdefault(
                     notification.id,
@@ -292,6 +325,7 @@ class FakeDatabase:
             tuple(server.votes.values()),
             tuple(server.interventions.values()),
             tuple(server.host_monitors.values()),
+            tuple(SharedHeartbeat(name, facts) for name, facts in server.heartbeats.items()),
         )
         before, self._seen = self._seen or Changes(), now
         return Changes(
@@ -299,6 +333,7 @@ class FakeDatabase:
             tuple(vote for vote in now.votes if vote not in before.votes),
             tuple(each for each in now.interventions if each not in before.interventions),
             tuple(each for each in now.host_monitors if each not in before.host_monitors),
+            tuple(each for each in now.heartbeats if each not in before.heartbeats),
         )
 
     async def wait(self, timeout_s: float) -> None:

@@ -172,9 +172,11 @@ class Nodes:
         self.nodes[name].process.wait_for_notification("READY=1")
         return self.nodes[name]
 
-    def states(self) -> set[str]:
+    def states(self, monitor: str = "web") -> set[str]:
         return {
-            each.monitor()["state"] for each in self.nodes.values() if each.process.process.poll() is None
+            each.monitor(monitor)["state"]
+            for each in self.nodes.values()
+            if each.process.process.poll() is None
         }
 
     def wait(self, condition: Callable[[], bool]) -> None:
@@ -316,6 +318,55 @@ rights = "report"
         for each in (agent.process, hel):
             assert each.stop() == 0
             assert "Traceback" not in each.log()
+
+
+HEARTBEATS = """
+[monitors.job]
+type = "heartbeat"
+every = "1s"
+grace = "10s"
+check_every = "1s"
+"""
+
+
+def test_heartbeats_to_any_node_count_for_all(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        database = stack.enter_context(postgresql())
+        nodes = Nodes(stack, tmp_path, database)
+        pinged: list[str] = []
+
+        def is_pinged(name: str, condition: Callable[[], bool]) -> Callable[[], bool]:
+            """Send heartbeats to a node until the condition is true."""
+
+            def step() -> bool:
+                nodes.nodes[name].process.client.post("/heartbeats/job", {})
+                pinged.append(name)
+                return condition()
+
+            return step
+
+        fra1 = nodes.start("fra1", "fra", more=HEARTBEATS)
+        nodes.wait(is_pinged("fra1", lambda: nodes.states("job") == {"up"}))
+        fra2 = nodes.start("fra2", "fra", more=HEARTBEATS)
+        # For longer than the deadline of a node that would not know of these.
+        nodes.wait(is_pinged("fra2", lambda: len(pinged) > 400))
+        assert nodes.receiver.kinds == []
+        pid = int((database.directory / "data" / "postmaster.pid").read_text().split()[0])
+        _signal_all(pid, signal.SIGSTOP)
+        try:
+            for each in (fra1, fra2):
+                nodes.wait(is_pinged("fra2", lambda each=each: "alone:" in each.process.log()))  # type: ignore[misc]
+        finally:
+            _signal_all(pid, signal.SIGCONT)
+        for each in (fra1, fra2):
+            nodes.wait(is_pinged("fra2", lambda each=each: "no longer alone" in each.process.log()))  # type: ignore[misc]
+        nodes.wait(is_pinged("fra2", lambda: nodes.states("job") == {"up"}))
+        assert nodes.receiver.kinds == []
+        nodes.wait(lambda: nodes.receiver.kinds == ["problem"])
+        nodes.wait(is_pinged("fra1", lambda: nodes.receiver.kinds == ["problem", "recovery"]))
+        for each in (fra1, fra2):
+            assert each.process.stop() == 0
+            assert "Traceback" not in each.process.log()
 
 
 def _signal_all(pid: int, number: int) -> None:

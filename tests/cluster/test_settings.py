@@ -281,7 +281,7 @@ def test_keys_of_a_monitor_of_this_host_have_no_effect(tmp_path: Path, keys: str
 
 SHARED = {
     *("http", "tcp", "tls", "dns", "icmp", "domain", "steps", "websocket", "grpc"),
-    *("redis", "postgresql", "mysql", "group", "objective", "cluster"),
+    *("redis", "postgresql", "mysql", "group", "objective", "cluster", "heartbeat"),
 }
 
 
@@ -314,7 +314,7 @@ def settings_for(tmp_path: Path, keys: str) -> MonitorSettings:
         ('type = "group"\nmembers = ["m"]', False),
         ('type = "objective"\nmonitors = ["m"]\ntarget = 99', False),
         ('command = ["/bin/true"]', True),
-        ('type = "heartbeat"\nevery = "1d"', True),
+        ('type = "heartbeat"\nevery = "1d"', False),
         ('type = "disk"\npath = "/"', True),
         ('type = "certificate"\nfile = "/a.pem"', True),
     ],

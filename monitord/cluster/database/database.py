@@ -25,6 +25,8 @@ from monitord.cluster.database.values import (
     cleaned_json,
     decision_of,
     decision_rows,
+    heartbeat_of,
+    heartbeat_rows,
     host_monitor_of,
     host_monitor_rows,
     intervention_of,
@@ -51,11 +53,13 @@ from monitord.cluster.model import (
     NewDecision,
     Node,
     ReportOutcome,
+    SharedHeartbeat,
     StoredReport,
     Tally,
     Vote,
 )
 from monitord.errors import ClusterError, NodeNameError
+from monitord.monitors.heartbeat.shared import merged as merged_facts
 from monitord.net.base.resolver import Resolver
 
 CLAIM_S = 10.0
@@ -72,6 +76,7 @@ CANDIDATES_PER_TALLY = 300
 """Reading more at once would hold up the event loop."""
 VOTES_PER_STATEMENT = 500
 HOST_MONITORS_PER_STATEMENT = 500
+HEARTBEATS_PER_STATEMENT = 200
 ALERTS_PER_TRANSACTION = 200
 PRUNED_PER_STATEMENT = 5000
 DIFFERENCES_PER_NODE = 20
@@ -104,6 +109,7 @@ class ClusterDatabase:
         self._decisions = ChangedRows(statements.CHANGED_DECISIONS, 1, decision_of)
         self._votes = ChangedRows(statements.CHANGED_VOTES, 2, vote_of)
         self._interventions = ChangedRows(statements.CHANGED_INTERVENTIONS, 2, intervention_of)
+        self._heartbeats = ChangedRows(statements.CHANGED_HEARTBEATS, 1, heartbeat_of)
         self._host_monitors = ChangedRows(statements.CHANGED_HOST_MONITORS, 2, host_monitor_of)
 
     @property
@@ -127,10 +133,16 @@ class ClusterDatabase:
         for session in (self._listening, self._reports, self._work, self._claims, self._heart):
             await session.close()
 
-    async def beat(self, node: Node, votes: Sequence[Vote], host: HostReport | None = None) -> Membership:
-        """Record the heartbeat, the votes and the monitors of the host in one transaction.
+    async def beat(
+        self,
+        node: Node,
+        votes: Sequence[Vote],
+        host: HostReport | None = None,
+        heartbeats: Sequence[SharedHeartbeat] = (),
+    ) -> Membership:
+        """Record the heartbeat, the votes, the monitors of the host and the received heartbeats in one transaction.
 
-        The other nodes are woken if there are votes or changed monitors of the host.
+        The other nodes are woken if there is more than the heartbeat of the node.
 
         Votes in a state that is not conclusive replace earlier votes, and count as none: so does the last vote on a
         monitor that is no longer checked at this location. Of several votes on a monitor the last counts.
@@ -158,6 +170,8 @@ class ClusterDatabase:
                 if host is not None:
                     names = [each.monitor for each in host.monitors] if host.is_complete else None
                     await _report_host(connection, node.name, host.monitors, names)
+                for start in range(0, len(heartbeats), HEARTBEATS_PER_STATEMENT):
+                    await _receive(connection, heartbeats[start : start + HEARTBEATS_PER_STATEMENT])
                 nodes = await _nodes(connection)
             return Membership(nodes, was_stale=not is_fresh)
 
@@ -167,7 +181,7 @@ class ClusterDatabase:
                 f"another daemon takes part in the cluster as the node {node.name}",
                 hint="give each node another name: node in [cluster], by default the name of the host",
             )
-        if ordered or (host is not None and host.monitors):
+        if ordered or heartbeats or (host is not None and host.monitors):
             await self._wake(self._heart)
         return membership
 
@@ -266,17 +280,25 @@ class ClusterDatabase:
         await self._work.run(_nothing)
         connected = self._work.connected
         if connected != self._followed_connection:
-            for table in (self._decisions, self._votes, self._interventions, self._host_monitors):
+            for table in (
+                self._decisions,
+                self._votes,
+                self._interventions,
+                self._host_monitors,
+                self._heartbeats,
+            ):
                 table.restart()
         decisions = await self._rows(self._decisions)
         votes = await self._rows(self._votes)
         interventions = await self._rows(self._interventions)
         host_monitors = await self._rows(self._host_monitors)
+        heartbeats = await self._rows(self._heartbeats)
         found = Changes(
             tuple([decision for decision in decisions if decision.version]),
             tuple(votes),
             tuple(interventions),
             tuple(host_monitors),
+            tuple([each for each in heartbeats if each is not None]),
         )
         self._followed_connection = connected
         return found
@@ -631,6 +653,22 @@ async def _record(
             if report.node.name in stored and (report.host_monitors or report.host_names is not None):
                 await _report_host(connection, report.node.name, report.host_monitors, report.host_names)
     return Membership(await _nodes(connection)), [outcomes[report.node.name] for report in reports]
+
+
+async def _receive(connection: Connection, heartbeats: Sequence[SharedHeartbeat]) -> None:
+    """Merge facts of heartbeat monitors, sorted by name, with those in the database."""
+    given = {each.monitor: each.facts for each in heartbeats}
+    rows = heartbeat_rows(given)
+    await connection.execute(statements.EXPECT_HEARTBEATS, rows)
+    cursor = await connection.execute(statements.LOCK_HEARTBEATS, rows)
+    changed = {}
+    for row in await cursor.fetchall():
+        known, monitor = heartbeat_of(row), row[0]
+        facts = given[monitor] if known is None else merged_facts(known.facts, given[monitor])
+        if known is None or facts != known.facts:
+            changed[monitor] = facts
+    if changed:
+        await connection.execute(statements.WRITE_HEARTBEATS, heartbeat_rows(changed))
 
 
 def _candidate(decision_row: Sequence[Any], vote_rows: Sequence[Sequence[Any]]) -> Candidate:

@@ -12,6 +12,7 @@
 | `incident`       | the time in which a decision was down, or has not been up or degraded since                 |
 | `notification`   | a notification, who delivers it, and the result                                             |
 | `intervention`   | a pause, an acknowledgement or a silence; without a record it has ended                     |
+| `heartbeat`      | the signals of jobs that nodes have received, by heartbeat monitor                          |
 | `host_monitor`   | a monitor of the host of a node, which no other node checks; without a state it was removed |
 
 All times are those of the database, except `since`, `checked_at` and the times in JSON, which are those of nodes and
@@ -50,7 +51,9 @@ _VERSION_1 = (
         seen_at timestamptz NOT NULL,
         role text NOT NULL,
         shares_checks boolean NOT NULL,
-        number bigint NOT NULL
+        number bigint NOT NULL,
+        absent_from timestamptz,
+        back_at timestamptz
     )
     """,
     """
@@ -153,6 +156,14 @@ _VERSION_1 = (
     """,
     "CREATE INDEX intervention_changed_at ON intervention (changed_at, kind, key)",
     """
+    CREATE TABLE heartbeat (
+        monitor text PRIMARY KEY,
+        facts jsonb NOT NULL,
+        changed_at timestamptz NOT NULL
+    )
+    """,
+    "CREATE INDEX heartbeat_changed_at ON heartbeat (changed_at, monitor)",
+    """
     CREATE TABLE host_monitor (
         node text NOT NULL,
         monitor text NOT NULL,
@@ -190,6 +201,7 @@ TABLES = (
     "incident",
     "notification",
     "intervention",
+    "heartbeat",
     "host_monitor",
 )
 

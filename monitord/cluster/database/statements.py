@@ -14,7 +14,9 @@ _HAS_NAME = "NOT EXISTS (SELECT 1 FROM node WHERE name = %(node)s AND run <> %(r
 
 IS_FRESH = f"SELECT count(*), clock_timestamp() FROM node WHERE name = %(node)s AND {_RECENT}"
 
-# A live node keeps its name.
+_SEEN = f"(node.run = excluded.run AND node.{_RECENT})"
+
+# A live node keeps its name. `absent_from`: until `back_at`, its process did not run or did not reach the database.
 BEAT = f"""
 INSERT INTO node (name, location, is_ready, version, configuration, lateness_s, checked_monitors, time_offset_s, run,
                   seen_at, role, shares_checks, number, decision_lag_s, is_isolated)
@@ -25,7 +27,9 @@ ON CONFLICT (name) DO UPDATE SET
     configuration = excluded.configuration, lateness_s = excluded.lateness_s,
     checked_monitors = excluded.checked_monitors, time_offset_s = excluded.time_offset_s, run = excluded.run,
     seen_at = excluded.seen_at, role = excluded.role, shares_checks = excluded.shares_checks,
-    number = excluded.number, decision_lag_s = excluded.decision_lag_s, is_isolated = excluded.is_isolated
+    number = excluded.number, decision_lag_s = excluded.decision_lag_s, is_isolated = excluded.is_isolated,
+    absent_from = CASE WHEN {_SEEN} THEN node.absent_from ELSE node.seen_at END,
+    back_at = CASE WHEN {_SEEN} THEN node.back_at ELSE excluded.seen_at END
 WHERE node.run = excluded.run OR NOT (node.{_LIVE.replace("seen_at", "node.seen_at")})
 """
 
@@ -65,7 +69,8 @@ RETURNING name
 NODES = """
 SELECT name, location, is_ready, version, configuration, lateness_s, checked_monitors,
        extract(epoch FROM now() - seen_at)::double precision, time_offset_s, role, shares_checks,
-       decision_lag_s, is_isolated
+       decision_lag_s, is_isolated,
+       extract(epoch FROM now() - absent_from)::double precision, extract(epoch FROM now() - back_at)::double precision
 FROM node ORDER BY name
 """
 
@@ -153,6 +158,22 @@ WHERE (host_monitor.type, host_monitor.tags, host_monitor.state, host_monitor.si
 REMOVE_OTHER_HOST_MONITORS = """
 UPDATE host_monitor SET state = NULL, changed_at = now()
 WHERE node = %(node)s AND state IS NOT NULL AND monitor <> ALL (%(monitors)s::text[])
+"""
+
+# The rows are merged by the node, and locked in one order.
+EXPECT_HEARTBEATS = """
+INSERT INTO heartbeat (monitor, facts, changed_at)
+SELECT monitor, facts, now() FROM unnest(%(monitors)s::text[], %(facts)s::jsonb[]) AS given (monitor, facts)
+ORDER BY monitor
+ON CONFLICT (monitor) DO NOTHING
+"""
+LOCK_HEARTBEATS = """
+SELECT monitor, facts FROM heartbeat WHERE monitor = ANY (%(monitors)s::text[]) ORDER BY monitor FOR UPDATE
+"""
+WRITE_HEARTBEATS = """
+UPDATE heartbeat SET facts = given.facts, changed_at = now()
+FROM unnest(%(monitors)s::text[], %(facts)s::jsonb[]) AS given (monitor, facts)
+WHERE heartbeat.monitor = given.monitor
 """
 
 # As JSON, which is converted much faster than the columns of a row.
@@ -250,7 +271,9 @@ began AS (
     FROM decided
     WHERE decided.state = 'down'
       AND NOT EXISTS (SELECT 1 FROM incident WHERE monitor = decided.monitor AND ended_at IS NULL)
-)
+),
+-- Closed: a monitor of this name that is configured later is a new one.
+removed AS (DELETE FROM heartbeat WHERE monitor IN (SELECT monitor FROM decided WHERE state = 'pending'))
 SELECT monitor FROM decided
 """
 
@@ -278,6 +301,12 @@ CHANGED_INTERVENTIONS = _CHANGED.format(
     "%(key)s::text, %(second_key)s::text",
 )
 
+CHANGED_HEARTBEATS = _CHANGED.format(
+    "heartbeat",
+    "json_build_array(monitor, facts)",
+    "heartbeat.changed_at, heartbeat.monitor",
+    "%(key)s::text",
+)
 CHANGED_HOST_MONITORS = _CHANGED.format(
     "host_monitor",
     "json_build_array(node, monitor, type, tags, state, since, reason, detail, acknowledged_by, maintenance)",
@@ -408,7 +437,8 @@ WITH closed AS (
 ),
 voted AS (DELETE FROM vote WHERE monitor IN (SELECT monitor FROM closed)),
 changed AS (DELETE FROM transition WHERE monitor IN (SELECT monitor FROM closed)),
-broken AS (DELETE FROM incident WHERE monitor IN (SELECT monitor FROM closed))
+broken AS (DELETE FROM incident WHERE monitor IN (SELECT monitor FROM closed)),
+received AS (DELETE FROM heartbeat WHERE monitor IN (SELECT monitor FROM closed))
 DELETE FROM decision WHERE monitor IN (SELECT monitor FROM closed)
 """
 

@@ -18,10 +18,12 @@ from monitord.cluster.model import (
     NewDecision,
     Node,
     Role,
+    SharedHeartbeat,
     Vote,
 )
 from monitord.cluster.sharding import shard_of
 from monitord.model import Reason, State
+from monitord.monitors.heartbeat.shared import HeartbeatFacts, facts_json, facts_of
 from monitord.text import REPLACEMENT
 
 
@@ -76,6 +78,8 @@ def node_of(row: Sequence[Any]) -> Node:
         shares_checks,
         decision_lag_s,
         is_isolated,
+        absent_ago_s,
+        back_ago_s,
     ) = row
     return Node(
         name,
@@ -92,6 +96,8 @@ def node_of(row: Sequence[Any]) -> Node:
         shares_checks,
         decision_lag_s,
         is_isolated,
+        absent_ago_s,
+        back_ago_s,
     )
 
 
@@ -181,6 +187,24 @@ def decision_of(row: Sequence[Any]) -> ClusterDecision:
 def intervention_of(row: Sequence[Any]) -> Intervention:
     kind, key, record = row
     return Intervention(InterventionKind(kind), key, record)
+
+
+def heartbeat_rows(facts: Mapping[str, HeartbeatFacts]) -> dict[str, list[Any]]:
+    """Return the facts of heartbeat monitors by column, sorted by name."""
+    names = sorted(facts)
+    return {
+        "monitors": names,
+        "facts": [Jsonb(cleaned_json(facts_json(facts[name]))) for name in names],
+    }
+
+
+def heartbeat_of(row: Sequence[Any]) -> SharedHeartbeat | None:
+    """Return the facts of a heartbeat monitor; None if another release has stored them in another way."""
+    monitor, facts = row
+    try:
+        return SharedHeartbeat(monitor, facts_of(facts))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
 
 
 def host_monitor_of(row: Sequence[Any]) -> HostMonitor:

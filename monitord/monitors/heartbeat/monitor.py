@@ -5,12 +5,13 @@
     grace = "2h"
 
 A check evaluates the heartbeats received so far and the time. The monitor requests a check when a heartbeat is received
-and when a deadline passes, so that both take effect at once. The rules are in `record`.
+and when a deadline passes, so that both take effect at once. The rules are in `record`; those of a cluster, whose nodes
+share the heartbeats, are in `shared`.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -32,6 +33,7 @@ from monitord.monitors.heartbeat.record import (
     refreshed,
     with_heartbeat,
 )
+from monitord.monitors.heartbeat.shared import facts_json, facts_of, facts_of_record, record_of
 from monitord.net.base.deadline import extension_s
 from monitord.text import printable, shortened
 from monitord.units import format_duration
@@ -50,6 +52,12 @@ SHOWN_CHARACTERS = 200
 
 SOONEST_S = 0.001
 """Minimum delay of a timer: timers may fire slightly early, which must not cause a busy loop."""
+
+KNOWN_WITHIN_S = 6.0
+"""In a cluster, what all nodes have received until a deadline is usually known this long after it."""
+REPEAT_AFTER_S = 1.0
+PATIENCE_S = 15.0
+"""If it is not known this long after a deadline, the check is inconclusive."""
 
 VOCABULARY = Vocabulary(
     {
@@ -79,6 +87,7 @@ class HeartbeatMonitor(Monitor[HeartbeatSchedule]):
 
     def __init__(self, settings: MonitorSettings, tools: Tools) -> None:
         super().__init__(settings, tools)
+        self._shared = tools.heartbeats
         self.uses_local_time = self.options.calendar is not None and self.options.calendar.zone is None
         self._record: HeartbeatRecord | None = None
         self._awake_at: float | None = None
@@ -86,6 +95,11 @@ class HeartbeatMonitor(Monitor[HeartbeatSchedule]):
         self._reported: str | None = None
         self._wake: Callable[[], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+
+    @classmethod
+    def belongs_to_host(cls, options: HeartbeatSchedule) -> bool:
+        del options
+        return False
 
     @classmethod
     def read_options(cls, table: Table) -> HeartbeatSchedule:
@@ -116,25 +130,44 @@ class HeartbeatMonitor(Monitor[HeartbeatSchedule]):
 
     def start(self, wake: Callable[[], None]) -> None:
         self._wake = wake
+        if self._shared is not None:
+            self._shared.subscribe(self.name, self._on_shared_change)
         self._checked_at = self.tools.clock.monotonic_s()
         self._refresh(self.tools.clock.now())
         self._schedule_wake()
 
     def record_heartbeat(self, heartbeat: Heartbeat, at: datetime) -> None:
         """Record a heartbeat and request a check."""
-        self._record = with_heartbeat(self._refresh(at), heartbeat, at)
+        if self._shared is None:
+            self._record = with_heartbeat(self._refresh(at), heartbeat, at)
+        else:
+            self._shared.receive(self.name, heartbeat, at)
+            self._refresh(at)
+        self._schedule_wake()
+        if self._wake is not None:
+            self._wake()
+
+    def _on_shared_change(self) -> None:
+        self._refresh(self.tools.clock.now())
         self._schedule_wake()
         if self._wake is not None:
             self._wake()
 
     async def close(self) -> None:
         self._wake = None
+        if self._shared is not None:
+            self._shared.unsubscribe(self.name, self._on_shared_change)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _refresh(self, now: datetime) -> HeartbeatRecord:
         """Bring the record up to date: absences and missed deadlines."""
+        if self._shared is not None:
+            facts = self._shared.facts(self.name, self.settings.renamed_from)
+            absence = self._shared.absence(facts)
+            self._record = record_of(facts, self.options, now, self._known_until(now), absence)
+            return self._record
         awake_at = self.tools.clock.monotonic_s()
         # Heartbeats are lost while the daemon does not run and while the monitor is paused.
         is_paused = awake_at - self._checked_at > PAUSED_INTERVALS * self.settings.check_every_s
@@ -144,6 +177,14 @@ class HeartbeatMonitor(Monitor[HeartbeatSchedule]):
         self._record = refreshed(record, self.options, now, awake_s)
         return self._record
 
+    def _known_until(self, now: datetime) -> datetime:
+        """Return the time until which all heartbeats are known, at most `now`: on a single host the present."""
+        if self._shared is None:
+            return now
+        facts = self._shared.facts(self.name, self.settings.renamed_from)
+        known_until = self._shared.known_until(self.name)
+        return min(now, known_until or facts.last_signal_at or facts.began_at)
+
     def _schedule_wake(self) -> None:
         """Set the timer for the next deadline."""
         if self._timer is not None:
@@ -152,9 +193,14 @@ class HeartbeatMonitor(Monitor[HeartbeatSchedule]):
         if self._wake is None or self._record is None:
             return
         now = self.tools.clock.now()
-        changes_at = evaluate(self._record, self.options, now).changes_at
+        changes_at = evaluate(self._record, self.options, self._known_until(now)).changes_at
         if changes_at is not None:
             delay_s = max(SOONEST_S, (changes_at - now).total_seconds())
+            if self._shared is not None:
+                late_s = (now - changes_at).total_seconds()
+                if late_s > PATIENCE_S:
+                    return  # it is checked when the heartbeats are known again
+                delay_s = max(REPEAT_AFTER_S, KNOWN_WITHIN_S - late_s)
             due_s = self.tools.clock.monotonic_s() + delay_s
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_change_due, due_s)
 
@@ -173,6 +219,9 @@ class HeartbeatMonitor(Monitor[HeartbeatSchedule]):
     def dump_state(self) -> Mapping[str, Any] | None:
         if self._record is None:
             return None
+        if self._shared is not None:
+            facts = self._shared.facts(self.name, self.settings.renamed_from)
+            return {"facts": facts_json(facts), "reported": self._reported}
         values = {field.name: getattr(self._record, field.name) for field in fields(self._record)}
         return {
             **{
@@ -185,6 +234,17 @@ class HeartbeatMonitor(Monitor[HeartbeatSchedule]):
         }
 
     def restore_state(self, state: Mapping[str, Any]) -> None:
+        reported = state.get("reported")
+        self._reported = reported if isinstance(reported, str) else None
+        if "facts" in state:
+            facts = facts_of(state["facts"])
+            if self._shared is not None:
+                self._shared.restore(self.name, facts)
+            else:
+                # The daemon is no longer a node of a cluster. Other nodes may have received heartbeats since.
+                seen_at = facts.last_signal_at or facts.began_at
+                self._record = record_of(facts, self.options, seen_at, seen_at, None)
+            return
         values: dict[str, Any] = {
             field.name: _value_of(field.name, state.get(field.name)) for field in fields(HeartbeatRecord)
         }
@@ -194,15 +254,28 @@ class HeartbeatMonitor(Monitor[HeartbeatSchedule]):
             # A heartbeat that was late for the previous schedule may be in time for the new schedule.
             values["missed_at"] = None
         self._record = HeartbeatRecord(**{name: value for name, value in values.items() if value is not None})
-        reported = state.get("reported")
-        self._reported = reported if isinstance(reported, str) else None
+        if self._shared is not None:
+            # The first configuration with a cluster.
+            self._shared.restore(self.name, facts_of_record(self._record))
 
     async def check(self) -> Observation:
         now = self.tools.clock.now()
         record = self._refresh(now)
         self._checked_at = self.tools.clock.monotonic_s()
         self._schedule_wake()
-        evaluation = evaluate(record, self.options, now)
+        known_until = self._known_until(now)
+        evaluation = evaluate(record, self.options, known_until)
+        if self._shared is not None:
+            changes_at = evaluation.changes_at
+            if changes_at is not None and (now - changes_at).total_seconds() > PATIENCE_S:
+                detail = (
+                    f"what the other nodes have received since {_at(known_until)} is not known; "
+                    f"{_status_text(record, evaluation, self.options)}"
+                )
+                return Observation(now, 0.0, Reason.PROBER_DISCONNECTED, detail)
+            facts, missed_at = self._shared.facts(self.name, self.settings.renamed_from), record.missed_at
+            if missed_at is not None and (facts.missed_at is None or facts.missed_at < missed_at):
+                self._shared.add(self.name, replace(facts, missed_at=missed_at))
         late = Reason.HEARTBEAT_LATE if evaluation.is_warning else Reason.OK
         if evaluation.has_ended:
             late = Reason.HEARTBEAT_ENDED

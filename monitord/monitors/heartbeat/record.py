@@ -192,13 +192,7 @@ def refreshed(
     record: HeartbeatRecord, schedule: HeartbeatSchedule, now: datetime, awake_s: float
 ) -> HeartbeatRecord:
     """Return the record with absences and missed deadlines, `awake_s` of awake time after the last refresh."""
-    # Times in the future exist if the clock was set back.
-    ahead: dict[str, Any] = {
-        field.name: now
-        for field in fields(record)
-        if isinstance(value := getattr(record, field.name), datetime) and value > now
-    }
-    record = replace(record, **ahead) if ahead else record
+    record = not_after(record, now)
     if (now - record.seen_at).total_seconds() - awake_s > ABSENT_S:
         absent_from = record.seen_at
         if record.back_at is not None and record.absent_from is not None:
@@ -206,13 +200,20 @@ def refreshed(
             is_settled = record.back_at + schedule.settling <= record.seen_at
             absent_from = record.seen_at if is_settled else record.absent_from
         record = replace(record, absent_from=absent_from, back_at=now)
-    record = replace(record, seen_at=now)
+    return with_missed_deadline(replace(record, seen_at=now), schedule, now)
+
+
+def with_missed_deadline(
+    record: HeartbeatRecord, schedule: HeartbeatSchedule, now: datetime, missed_at: datetime | None = None
+) -> HeartbeatRecord:
+    """Return the record with the deadline, if it has passed. `missed_at`: a deadline that took effect already."""
     if record.has_failed or record.missed_at is not None:
         return record
     down_at = _deadlines(record, schedule).down_at
-    if down_at is not None and _effective_at(down_at, record, schedule) <= now:
-        return replace(record, missed_at=down_at)
-    return record
+    if down_at is None:
+        return record
+    effective_at = down_at if down_at == missed_at else _effective_at(down_at, record, schedule)
+    return replace(record, missed_at=down_at) if effective_at <= now else record
 
 
 def with_heartbeat(record: HeartbeatRecord, heartbeat: Heartbeat, at: datetime) -> HeartbeatRecord:
@@ -295,3 +296,13 @@ def _effective_at(moment: datetime, record: HeartbeatRecord, schedule: Heartbeat
     if absent_from is not None and back_at is not None and absent_from < moment <= back_at:
         return back_at + schedule.settling
     return moment
+
+
+def not_after(record: HeartbeatRecord, now: datetime) -> HeartbeatRecord:
+    """Return the record without times in the future, which exist if the clock was set back."""
+    ahead: dict[str, Any] = {
+        field.name: now
+        for field in fields(record)
+        if isinstance(value := getattr(record, field.name), datetime) and value > now
+    }
+    return replace(record, **ahead) if ahead else record

@@ -32,6 +32,7 @@ from monitord.cluster.model import (
     Membership,
     NewDecision,
     Node,
+    SharedHeartbeat,
     Tally,
 )
 from monitord.cluster.quorum import decide
@@ -39,6 +40,8 @@ from monitord.cluster.settling import Settling
 from monitord.cluster.sharding import shard_of
 from monitord.errors import ClusterError, NodeNameError
 from monitord.model import Reason, State
+from monitord.monitors.heartbeat.record import Heartbeat, HeartbeatSignal
+from monitord.monitors.heartbeat.shared import HeartbeatFacts, with_signal
 from monitord.notifiers import Notification, NotificationKind, notification_of
 from tests.cluster.database.conftest import Connect, Sql, decide_one, until
 from tests.cluster.votes import BEGAN, vote
@@ -960,3 +963,89 @@ async def test_daemon_without_the_name_of_its_node_reports_nothing(connect: Conn
     with pytest.raises(NodeNameError):
         await second.beat(node("fra1"), [], HostReport((of_host("unit"),), is_complete=True))
     assert sql("SELECT monitor, state FROM host_monitor") == [("disk", "up")]
+
+
+# Heartbeats of jobs
+
+
+def of_job(
+    minute: float, name: str = "fra1", signal: HeartbeatSignal = HeartbeatSignal.SUCCESS
+) -> HeartbeatFacts:
+    at = BEGAN + timedelta(minutes=minute)
+    return with_signal(HeartbeatFacts(BEGAN, name), Heartbeat(signal, message="a\0b"), at, name)
+
+
+async def test_heartbeats_of_two_nodes_are_merged(connect: Connect, sql: Sql) -> None:
+    first, second = await connect(), await connect()
+    await first.beat(node("fra1"), [], None, [SharedHeartbeat("job", of_job(2))])
+    before = sql("SELECT changed_at FROM heartbeat")
+    # What the other has received before is older, and is kept as such.
+    older = of_job(1, "hel1", HeartbeatSignal.FAIL)
+    await second.beat(
+        node("hel1"), [], None, [SharedHeartbeat("job", older), SharedHeartbeat("other", older)]
+    )
+    found = {each.monitor: each.facts for each in (await first.changes()).heartbeats}
+    assert set(found) == {"job", "other"}
+    assert (found["job"].node, found["job"].last_signal_at) == ("fra1", BEGAN + timedelta(minutes=2))
+    assert [each.signal for each in found["job"].ends] == [HeartbeatSignal.FAIL, HeartbeatSignal.SUCCESS]
+    assert found["job"].message == "a\ufffdb"
+    after = sql("SELECT changed_at FROM heartbeat WHERE monitor = 'job'")
+    assert after != before
+    await second.beat(node("hel1"), [], None, [SharedHeartbeat("job", found["job"])])
+    assert sql("SELECT changed_at FROM heartbeat WHERE monitor = 'job'") == after
+
+
+async def test_nodes_report_heartbeats_at_the_same_time(connect: Connect) -> None:
+    databases = {f"{location}1": await connect() for location in ("ams", "fra", "hel")}
+    jobs = [f"job{number:03}" for number in range(401)]
+    for minute in range(3):
+        await asyncio.gather(
+            *(
+                database.beat(
+                    node(name),
+                    [],
+                    None,
+                    [SharedHeartbeat(job, of_job(minute + number / 10, name)) for job in jobs],
+                )
+                for number, (name, database) in enumerate(databases.items())
+            )
+        )
+    found = (await databases["ams1"].changes()).heartbeats
+    assert {each.monitor for each in found} == set(jobs)
+    assert {each.facts.node for each in found} == {"hel1"}
+
+
+async def test_heartbeats_that_another_release_has_stored_are_replaced(connect: Connect, sql: Sql) -> None:
+    database = await connect()
+    sql("INSERT INTO heartbeat VALUES ('job', '{}', now())")
+    assert (await database.changes()).heartbeats == ()
+    await database.beat(node("fra1"), [], None, [SharedHeartbeat("job", of_job(1))])
+    (found,) = (await database.changes()).heartbeats
+    assert found.facts.node == "fra1"
+
+
+async def test_absence_of_a_node_is_recorded_when_it_returns(connect: Connect, sql: Sql) -> None:
+    first, second = await connect(), await connect()
+    (before,) = (await first.beat(node("fra1"), [])).nodes
+    assert (before.absent_ago_s, before.back_ago_s) == (None, None)
+    (before,) = (await first.beat(node("fra1"), [])).nodes
+    assert (before.absent_ago_s, before.back_ago_s) == (None, None)
+    age(sql, "fra1", 600)
+    (after,) = (await first.beat(node("fra1"), [])).nodes
+    assert after.absent_ago_s == pytest.approx(600, abs=100)
+    assert after.back_ago_s == pytest.approx(0, abs=100)
+    sql("UPDATE node SET absent_from = NULL, back_at = NULL, is_ready = false")
+    # A restart takes a few seconds.
+    (restarted,) = (await second.beat(node("fra1"), [])).nodes
+    assert restarted.absent_ago_s == pytest.approx(0, abs=100)
+    assert restarted.back_ago_s == pytest.approx(0, abs=100)
+
+
+async def test_heartbeats_of_a_closed_monitor_are_deleted(connect: Connect, sql: Sql) -> None:
+    database = await connect()
+    decision = await decided(database)
+    await database.beat(
+        node("fra1"), [], None, [SharedHeartbeat(name, of_job(1)) for name in ("shop", "other")]
+    )
+    await decide_one(database, "fra1", decision, replace(decision, state=State.PENDING, version=2))
+    assert sql("SELECT monitor FROM heartbeat") == [("other",)]
