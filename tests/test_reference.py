@@ -480,6 +480,8 @@ REASONS: dict[str, Tests] = {
     "overloaded": "monitors/host/test_load.py::test_load_has_its_default_verdict",
     "too_few_processes": "monitors/host/test_process.py::test_processes_are_counted",
     "too_many_processes": "monitors/host/test_process.py::test_processes_are_counted",
+    "prober_disconnected": "cluster/test_heartbeats.py::test_no_false_alarm_while_the_database_is_away",
+    "node_lost": "cluster/test_host_monitors.py::test_monitors_of_a_node_that_is_lost_are_unknown",
     "prober_measuring": "monitors/host/test_process.py::test_condition_on_cpu_time_is_inconclusive_in_the_first_check",
     "memory_low": "monitors/host/test_memory.py::test_memory_has_its_default_verdict",
     "memory_exhausted": "monitors/host/test_memory.py::test_memory_has_its_default_verdict",
