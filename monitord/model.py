@@ -205,11 +205,8 @@ class Reason(Enum):
     PROBER_SOURCE_ADDRESS = "prober_source_address", "this host cannot use `source_address`"
     PROBER_ISOLATED = "prober_isolated", "this host has probably lost connectivity"
     PROBER_MEASURING = "prober_measuring", "a rate in a condition needs a second check"
-    PROBER_DISCONNECTED = (
-        "prober_disconnected",
-        "this node of a cluster does not know what the others have received",
-    )
-    NODE_LOST = "node_lost", "the node that checks the monitor does not report any more"
+    PROBER_DISCONNECTED = "prober_disconnected", "other nodes may have received a heartbeat"
+    NODE_LOST = "node_lost", "the node of the monitor does not report"
     MONITOR_BUG = "monitor_bug", "a bug in the monitor type; see the journal"
     UNRECOGNIZED = "unrecognized", "a reason that this version does not know"
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from monitord.cluster.model import Membership, Node, Vote
+from monitord.cluster.model import HostMonitor, Membership, Node, Vote
 from monitord.cluster.view import ClusterCounters, ClusterView, DatabaseView, ReportCounters
 from monitord.model import Reason, State
 
@@ -44,6 +44,21 @@ def vote(monitor: str, location: str, state: State, name: str, after_s: float = 
         name,
         SINCE + timedelta(seconds=after_s),
     )
+
+
+def host_monitor(name: str, monitor: str, state: State, **more: object) -> HostMonitor:
+    """A monitor of the host of a node."""
+    made = HostMonitor(
+        name,
+        monitor,
+        "disk",
+        ("host",),
+        state,
+        SINCE,
+        Reason.OK if state is State.UP else Reason.DISK_FULL,
+        "97 % used",
+    )
+    return replace(made, **more)  # type: ignore[arg-type]  # the fields of the monitor
 
 
 NODES = (

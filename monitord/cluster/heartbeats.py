@@ -1,4 +1,4 @@
-"""The heartbeats of jobs, as all nodes have received them. Those that this node receives are written with its own.
+"""The heartbeats of jobs, as all nodes have received them. A node writes the signals that it receives with its own.
 
 Signals are written in the transaction of the heartbeat of the node: a node that is live has reported all that it has
 received. While the database does not respond they are stored on this node.

@@ -11,7 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from monitord import __version__
 from monitord.alerts import Alerts, AlertSettings
@@ -163,6 +163,7 @@ class ClusterNode:
         self._membership_at_s = self._watching_since_s = 0.0
         self._votes: dict[str, dict[str, Vote]] = {}
         self._host_monitors: dict[str, dict[str, HostMonitor]] = {}
+        self._host_revision = 0
         self._shared: frozenset[str] = frozenset()
         self._unknown_locations: tuple[UnknownLocation, ...] = ()
         self._warned_of: frozenset[str] = frozenset()
@@ -543,6 +544,7 @@ class ClusterNode:
                 self._take_vote(vote)
                 self._note_for_agents(vote)
         async for monitor in in_turns(changes.host_monitors):
+            self._host_revision += 1
             of_node = self._host_monitors.setdefault(monitor.node, {})
             if monitor.state is None:
                 of_node.pop(monitor.monitor, None)
@@ -747,10 +749,12 @@ class ClusterNode:
             location=self._settings.location,
             membership=self._assignment.membership,
             membership_age_s=now_s - self._membership_at_s,
+            membership_at=self._clock.now() - timedelta(seconds=now_s - self._membership_at_s),
             is_settled=self._settling.is_settled(self._assignment.membership.live_locations, now_s),
             alone_since=self._parts.alone.since,
             votes=self._votes,
             host_monitors=self._host_monitors,
+            host_revision=self._host_revision,
             shared=self._shared,
             unknown_locations=self._unknown_locations,
             differences=self._differences,

@@ -91,9 +91,10 @@ class ClusterView:
     `node` and `location`: of this node. `votes`: by monitor and location, also those of locations that are not live.
     The inner mapping of a monitor is replaced when one of its votes changes, never edited: readers keep what they have
     composed as long as it is the same object. `shared`: the names of the monitors that the cluster decides, with or
-    without a vote. `host_monitors`: those of the hosts of all nodes, by node and name.
-    `differences`: by node, of those whose configuration differs from that of this node and is known.
-    `membership_age_s`: time since `membership` was read; the heartbeats in it are older by this.
+    without a vote. `host_monitors`: those of the hosts of all nodes, by node and name; `host_revision` counts their
+    changes. `differences`: by node, of those whose configuration differs from that of this node and is known.
+    `membership_at`, `membership_age_s`: when `membership` was read, and the time since; the heartbeats in it are older
+    by this.
     `is_settled`: the set of live locations has not changed for a few seconds (rule 2). `alone_since`: this node alerts
     without the cluster, since then; None: it does not. `agent`: this node has no database, and reports to hubs.
     """
@@ -102,10 +103,12 @@ class ClusterView:
     location: str
     membership: Membership = Membership()  # noqa: RUF009 - frozen
     membership_age_s: float = 0.0
+    membership_at: datetime | None = None
     is_settled: bool = False
     alone_since: datetime | None = None
     votes: Mapping[str, Mapping[str, Vote]] = field(default_factory=dict)
     host_monitors: Mapping[str, Mapping[str, HostMonitor]] = field(default_factory=dict)
+    host_revision: int = 0
     shared: Collection[str] = frozenset()
     unknown_locations: tuple[UnknownLocation, ...] = ()
     differences: Mapping[str, ConfigurationDifferences] = field(default_factory=dict)

@@ -30,7 +30,7 @@ from monitord.model import State
 from monitord.net import Resolver
 from monitord.status.model.cluster import cluster_json
 from monitord.web import Server
-from tests.cluster_views import NODES, SINCE, cluster_view, node
+from tests.cluster_views import NODES, SINCE, cluster_view, host_monitor, node
 from tests.database_servers import PASSWORD, Database, postgresql
 from tests.endpoint import endpoint, make_world
 from tests.fakes import FakeClock
@@ -169,6 +169,29 @@ async def test_show_and_status_have_the_view_of_each_location(
     assert "Location nyc: up since 2026-01-01 12:00:00 (node mon4)." in sentences
     assert any("good" in line and "[down at fra and hel, up at nyc]" in line for line in lines)
     assert not any("bad" in line and " at " in line for line in lines)
+
+
+async def test_status_has_the_monitors_of_other_hosts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monitors = {"mon3": {"disk": host_monitor("mon3", "disk", State.DOWN, acknowledged_by="kim")}}
+    view = replace(VIEW, host_monitors=monitors)
+
+    async with endpoint(tmp_path, cluster=lambda: view) as at:
+
+        async def status(*arguments: str) -> tuple[int, str]:
+            code = await asyncio.to_thread(main, ["--socket", str(at.path), "status", *arguments])
+            return code, capsys.readouterr().out
+
+        lines = (await status())[1].splitlines()
+        assert any(line.split()[:3] == ["down", "mon3/disk", "disk"] for line in lines)
+        assert any("[acknowledged] 97 % used" in line for line in lines)
+        code, text = await status("mon3/*")
+        assert (code, "mon3/disk" in text, "good" in text) == (2, True, False)
+        assert "mon3/disk" not in (await status("--this-host"))[1]
+        shown = json.loads((await status("--json", "--type", "disk"))[1])
+        assert shown["monitors"] == []
+        assert [each["name"] for each in shown["host_monitors"]] == ["mon3/disk"]
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import pytest
 from monitord.cluster.model import HostMonitor
 from monitord.model import Reason, State
 from monitord.monitors import MONITOR_TYPES
+from monitord.status.model.host_monitors import host_monitors
 from tests.alerts.fakes import fake_type
 from tests.cluster.worlds import Cluster, NodeWorld, until
 from tests.fakes import FakeClock, FakeMonitor, monitor_settings, run_in_fake_time
@@ -162,5 +163,27 @@ def test_changes_during_an_outage_of_the_database_are_reported_after_it() -> Non
         assert states(fra, "ams") == {"disk": State.UP, "unit": State.UP}
         ams.database.is_disconnected = False
         await until(lambda: states(fra, "ams") == {"disk": State.DOWN})
+
+    run(main, "ams", "fra")
+
+
+def test_monitors_of_a_node_that_is_lost_are_unknown() -> None:
+    async def main(cluster: Cluster) -> None:
+        fra = cluster.nodes["fra"]
+        add(cluster.nodes["ams"], "disk")
+        await until(lambda: states(fra, "ams") == {"disk": State.UP})
+        lost_at = fra.clock.now()
+        await cluster.nodes.pop("ams").kill()
+        await until(lambda: [each.state for each in host_monitors(fra.node.view())] == [State.UNKNOWN], 30)
+        (shown,) = host_monitors(fra.node.view())
+        assert (shown.name, shown.reason, shown.reported_state) == ("ams/disk", Reason.NODE_LOST, State.UP)
+        assert shown.since is not None
+        assert abs((shown.since - lost_at).total_seconds()) <= 3
+        await cluster.add("ams").begin()
+        add(cluster.nodes["ams"], "disk")
+        await until(lambda: [each.state for each in host_monitors(fra.node.view())] == [State.UP], 30)
+        fra.database.is_disconnected = True
+        await until(lambda: [each.state for each in host_monitors(fra.node.view())] == [State.UNKNOWN], 30)
+        assert host_monitors(fra.node.view())[0].reason is Reason.PROBER_DISCONNECTED
 
     run(main, "ams", "fra")

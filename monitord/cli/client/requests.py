@@ -99,6 +99,17 @@ def fetch_monitors(client: Client, params: Params = ()) -> list[Json]:
         cursor = [("cursor", page["next_cursor"])]
 
 
+def fetch_host_monitors(client: Client, params: Params = ()) -> list[Json]:
+    """Fetch the matching monitors of the other hosts of a cluster, named HOST/NAME; none without a cluster."""
+    try:
+        found: list[Json] = client.get(f"{API}/cluster/host-monitors", params)["monitors"]
+    except HTTPStatusError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        return []
+    return found
+
+
 @contextlib.contextmanager
 def suggesting_names(client: Client, name: str) -> Iterator[None]:
     """Add similar names to the error if the daemon does not have this monitor."""

@@ -3,8 +3,8 @@
 import argparse
 from collections.abc import Sequence
 
-from monitord.cli.client.connection import API, Client
-from monitord.cli.client.requests import client_of, fetch_monitors, print_json
+from monitord.cli.client.connection import API, Client, Params
+from monitord.cli.client.requests import client_of, fetch_host_monitors, fetch_monitors, print_json
 from monitord.cli.command import Command, add_every_option
 from monitord.cli.exit_status import EXIT_OK, exit_of_state
 from monitord.cli.output.tables import headline, monitor_rows, worst_first
@@ -38,6 +38,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="TYPE",
         help="Only monitors of this type; if repeated, of any of the types",
     )
+    parser.add_argument(
+        "--this-host",
+        action="store_true",
+        help="In a cluster, without the monitors that belong to the hosts of other nodes",
+    )
     parser.add_argument("-w", "--watch", action="store_true", help="Refresh the output until q or Ctrl-C")
     add_every_option(parser)
 
@@ -52,10 +57,12 @@ def _run(options: argparse.Namespace) -> int:
     status, found = _read(client, options)
     _check_selection(client, options, found)
     if options.json:
-        print_json({"status": status, "monitors": worst_first(found)})
+        of_hosts = [monitor for monitor in found if "host" in monitor]
+        shown = {"monitors": worst_first([monitor for monitor in found if "host" not in monitor])}
+        print_json({"status": status, **shown, **({"host_monitors": of_hosts} if of_hosts else {})})
     else:
         print("\n".join(_lines(status, found)))
-    if not (options.pattern or options.tag or options.state or options.type):
+    if not found and not (options.pattern or options.tag or options.state or options.type):
         return exit_of_state(status["worst_state"])
     return exit_of_state(worst_first(found)[0]["state"]) if found else EXIT_OK
 
@@ -75,19 +82,24 @@ def _watch(client: Client, options: argparse.Namespace) -> int:
 
 
 def _read(client: Client, options: argparse.Namespace) -> tuple[Json, list[Json]]:
-    """The state of the daemon, and the selected monitors."""
+    """The state of the daemon, and the selected monitors, also those of the other hosts of a cluster."""
     status: Json = client.get(f"{API}/status")
     filters = [
         *(("tag", tag) for tag in options.tag),
         *(("state", state) for state in options.state),
         *(("type", name) for name in options.type),
     ]
+
+    def fetch(params: Params) -> list[Json]:
+        monitors = fetch_monitors(client, params)
+        return monitors if options.this_host else [*monitors, *fetch_host_monitors(client, params)]
+
     if not options.pattern:
-        return status, fetch_monitors(client, filters)
+        return status, fetch(filters)
     found = {
-        monitor["name"]: monitor
+        ("host" in monitor, monitor["name"]): monitor
         for pattern in options.pattern
-        for monitor in fetch_monitors(client, [*filters, ("name", pattern)])
+        for monitor in fetch([*filters, ("name", pattern)])
     }
     return status, list(found.values())
 
@@ -99,13 +111,13 @@ def _check_selection(client: Client, options: argparse.Namespace, found: Sequenc
     """
     if len(options.pattern) > 1 or not found:
         for pattern in options.pattern:
-            if not fetch_monitors(client, [("name", pattern)]):
+            if not any(fetch(client, [("name", pattern)]) for fetch in (fetch_monitors, fetch_host_monitors)):
                 raise ControlError(
                     f"no monitor matches {pattern!r}", hint="monitorctl status lists all monitors"
                 )
     if found or not (options.pattern or options.tag or options.type):
         return
-    known = fetch_monitors(client)
+    known = [*fetch_monitors(client), *fetch_host_monitors(client)]
     check_tags(known, options.tag)
     types = sorted({monitor["type"] for monitor in known})
     for name in options.type:

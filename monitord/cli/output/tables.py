@@ -176,6 +176,9 @@ def check_line(name: str, result: Json, *, colour: bool) -> str:
 
 
 def _cells(monitor: Json, *, is_outcome_first: bool = False) -> tuple[str, str, str, str, str]:
+    if "host" in monitor:
+        result = f"{_host_notes(monitor)} {in_local_time(monitor['detail'])}".strip()
+        return monitor["state"], monitor["name"], monitor["type"], "-", result
     last, notes = monitor["last_result"], _notes(monitor)
     # A question mark: the last check has another outcome, which is not confirmed yet.
     state = monitor["state"] + ("?" if monitor["soft_failures"] else "")
@@ -194,6 +197,8 @@ def _cells(monitor: Json, *, is_outcome_first: bool = False) -> tuple[str, str, 
 
 def _needed_columns(monitor: Json) -> int:
     """Columns for the conditions and the beginning of the outcome."""
+    if "host" in monitor:
+        return cells(_host_notes(monitor)) + MIN_OUTCOME
     notes, last = _notes(monitor), monitor["last_result"]
     if not notes or last is None:
         return cells(notes)
@@ -216,6 +221,18 @@ def outcome_first(result: Json, notes: str = "") -> str:
         outcome += f"; {result['note']}"
     outcome = f"{in_local_time(outcome)} {notes}".rstrip()
     return f"{outcome} ({result['subject']})" if result.get("subject") else outcome
+
+
+def _host_notes(monitor: Json) -> str:
+    notes = [
+        note
+        for note, is_shown in (
+            ("acknowledged", monitor["acknowledged_by"]),
+            ("maintenance", monitor["maintenance_window"]),
+        )
+        if is_shown
+    ]
+    return f"[{', '.join(notes)}]" if notes else ""
 
 
 def _notes(monitor: Json) -> str:

@@ -1,7 +1,8 @@
 """The heartbeats of a monitor that the nodes of a cluster share. Pure functions, and the interface to the cluster.
 
 Each node receives signals. The facts of two nodes are merged in any order and any number of times with the same result:
-they are the newest signals, and the newest or earliest of each other value. So older signals never replace newer ones.
+they are the newest signals, and the newest or earliest of each other value. An older signal never replaces a newer
+signal.
 The record (`record_of`) follows from the facts and the schedule, and so does the status, on every node in the same way.
 
 A deadline takes effect when all signals that nodes have received until then are known: see `known_until`.
@@ -49,7 +50,7 @@ class Absence:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatFacts:
-    """What all nodes have received. `began_at`: since when heartbeats are expected.
+    """The signals that all nodes have received. `began_at`: since when heartbeats are expected.
 
     `node` has received the last signal, at `last_signal_at`; before the first signal it is the node that has created
     the facts. `starts`, `ends`: the newest, in order. `missed_at`: the last deadline that took effect. `paused_from`,
@@ -135,7 +136,7 @@ def merged(one: HeartbeatFacts, other: HeartbeatFacts) -> HeartbeatFacts:
 
 
 def with_signal(facts: HeartbeatFacts, heartbeat: Heartbeat, at: datetime, node: str) -> HeartbeatFacts:
-    """Return the facts after a signal that a node has received. It becomes the last of all, whatever the clocks say."""
+    """Return the facts after a signal that a node has received. It becomes the last, regardless of the clocks."""
     if facts.last_signal_at is not None:
         at = max(at, facts.last_signal_at + timedelta(milliseconds=1))
     received = HeartbeatFacts(facts.began_at, node, last_signal_at=at)
@@ -224,7 +225,7 @@ def facts_json(facts: HeartbeatFacts) -> dict[str, Any]:
 
 
 def facts_of(document: Mapping[str, Any]) -> HeartbeatFacts:
-    """Raises KeyError, TypeError, ValueError or AttributeError for another document."""
+    """Return the facts of a document. Raises KeyError, TypeError, ValueError or AttributeError for other documents."""
     values: dict[str, Any] = {"node": document["node"], "message": document.get("message")}
     for name in ("starts", "ends"):
         values[name] = tuple(

@@ -20,7 +20,7 @@ from monitord.status.access.problems import add_problem_handlers
 from monitord.status.access.responses import compact_json_response, encode
 from monitord.status.api.actions import action_endpoints
 from monitord.status.api.alerts import alert_endpoints
-from monitord.status.api.cluster import cluster_endpoint
+from monitord.status.api.cluster import cluster_endpoints
 from monitord.status.api.events import LiveEvents, event_endpoints
 from monitord.status.api.export import export_endpoint
 from monitord.status.api.heartbeats import heartbeat_endpoint
@@ -106,7 +106,7 @@ def build_api(
             "Returns the description of this API.",
             {200: ResponseSpec("The OpenAPI document.", "Document")},
         ),
-        cluster_endpoint(model.cluster),
+        *cluster_endpoints(model.cluster),
         *history_endpoints(model, history),
         export_endpoint(model, history),
         *report_endpoints(model, reports, report_scheduler),

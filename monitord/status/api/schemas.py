@@ -403,6 +403,10 @@ _CLUSTER: dict[str, Property] = {
                         NUMBER,
                         "The time since its last heartbeat, by the clock of the database.",
                     ),
+                    "host_monitors": (
+                        by_name(INTEGER),
+                        "The number of monitors that belong to its host, by state; empty for the node that responds.",
+                    ),
                     "version": (TEXT, "Its version of monitord."),
                     "configuration": (TEXT, "A digest of its monitors, routes and notifiers."),
                     "is_configuration_equal": (
@@ -698,6 +702,33 @@ _REPORT_ANSWER: dict[str, Property] = {
         "What has changed in the cluster.",
     ),
     "alerts": (nullable(_ALERTS), "The results of merging `alerts`; null without them."),
+}
+
+_SHOWN_HOST_MONITOR: dict[str, Property] = {
+    "name": (TEXT, "The name on the other nodes: `HOST/NAME`."),
+    "host": (TEXT, "The node whose host it belongs to."),
+    "location": (TEXT, "The location of this node."),
+    "monitor": (TEXT, "The name on its own host."),
+    "type": _BRIEF["type"],
+    "tags": _BRIEF["tags"],
+    "state": (
+        STATE,
+        "The state, which is `unknown` if its node has sent no heartbeat in the last 10 seconds, or if the node that "
+        "responds is not connected to the cluster.",
+    ),
+    "since": (
+        nullable(TIME),
+        "The time at which it entered this state. If its node does not respond, the time of its last heartbeat.",
+    ),
+    "reason": (
+        TEXT,
+        "The reason: that of the result that has changed the state, `node_lost` or `prober_disconnected`.",
+    ),
+    "detail": (TEXT, "The reason for people."),
+    "reported_state": (STATE, "The state that its node has reported last."),
+    "age_s": (NUMBER, "The age of the information: that of the last heartbeat of its node."),
+    "acknowledged_by": _BRIEF["acknowledged_by"],
+    "maintenance_window": _BRIEF["maintenance_window"],
 }
 
 _STATE_SECONDS = made_of({state.value: (NUMBER, f"Seconds in the state `{state.value}`.") for state in State})
@@ -1156,6 +1187,10 @@ SCHEMAS: dict[str, Json] = {
     "Cluster": made_of(_CLUSTER),
     "NewReport": {**optional(_NEW_REPORT), "required": list(REQUIRED_KEYS)},
     "ReportAnswer": made_of(_REPORT_ANSWER),
+    "HostMonitors": made_of(
+        {"monitors": (listed(ref("HostMonitor")), "The monitors of the other hosts, the worst first.")}
+    ),
+    "HostMonitor": made_of(_SHOWN_HOST_MONITOR),
     "Votes": made_of(_VOTES),
     "Result": made_of(_RESULT),
     "MonitorBrief": made_of(_BRIEF),

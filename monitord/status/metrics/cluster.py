@@ -8,6 +8,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from monitord.status.metrics.families import by_label, counter, gauge
 from monitord.status.model.cluster import vote_counts
+from monitord.status.model.host_monitors import host_counts
 
 if TYPE_CHECKING:
     from monitord.cluster.view import ClusterView
@@ -72,6 +73,15 @@ def cluster_metrics(view: "ClusterView") -> Iterator[Metric]:
         for state, count in sorted(states.items()):
             votes.add_metric((location, state), count)
     yield votes
+    hosts = GaugeMetricFamily(
+        "monitord_cluster_host_monitors",
+        "Current number of monitors that belong to the host of another node, by host and state.",
+        labels=("host", "state"),
+    )
+    for host, states in sorted(host_counts(view).items()):
+        for state, count in sorted(states.items()):
+            hosts.add_metric((host, state), count)
+    yield hosts
     yield gauge(
         "monitord_cluster_database_up",
         "Whether the database has responded to the last heartbeat of this node.",

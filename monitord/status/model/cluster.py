@@ -154,8 +154,11 @@ def votes_json(votes: MonitorVotes, settings: MonitorSettings) -> Json:
 # -- the cluster as a whole -------------------------------------------------------------------------------
 
 
-def cluster_json(view: "ClusterView") -> Json:
-    """Return the cluster as `GET /api/v1/cluster` shows it: the nodes sorted by location and name."""
+def cluster_json(view: "ClusterView", hosts: Mapping[str, Mapping[str, int]] = {}) -> Json:
+    """Return the cluster as `GET /api/v1/cluster` shows it: the nodes sorted by location and name.
+
+    `hosts`: the number of monitors of the other hosts by state (`host_monitors.host_counts`).
+    """
     nodes = sorted(view.membership.nodes, key=lambda node: (node.location, node.name))
     counts = vote_counts(view)
     own = next((node for node in nodes if node.name == view.node), None)
@@ -166,7 +169,7 @@ def cluster_json(view: "ClusterView") -> Json:
         "is_settled": view.is_settled,
         "alone_since": text_of(view.alone_since),
         "shared_monitors": len(view.shared),
-        "nodes": [_node(node, own, view) for node in nodes],
+        "nodes": [_node(node, own, view, hosts) for node in nodes],
         "locations": [
             {
                 "name": location,
@@ -215,7 +218,9 @@ def cluster_json(view: "ClusterView") -> Json:
     }
 
 
-def _node(node: "Node", own: "Node | None", view: "ClusterView") -> Json:
+def _node(
+    node: "Node", own: "Node | None", view: "ClusterView", hosts: Mapping[str, Mapping[str, int]]
+) -> Json:
     of_location = sum(
         other.checked_monitors
         for other in view.membership.nodes
@@ -229,6 +234,7 @@ def _node(node: "Node", own: "Node | None", view: "ClusterView") -> Json:
         "shares_checks": node.shares_checks,
         "is_this_node": node.name == view.node,
         "heartbeat_age_s": round(node.seen_ago_s + view.membership_age_s, 3),
+        "host_monitors": dict(hosts.get(node.name, {})),
         "version": node.version,
         "configuration": node.configuration,
         "is_configuration_equal": None

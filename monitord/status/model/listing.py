@@ -96,14 +96,18 @@ def all_of(monitors: Mapping[str, MonitorRecord]) -> bytes:
     return b'{"monitors":[' + b",".join([record.brief() for record in worst_first]) + b"]}"
 
 
+def name_pattern(name: str) -> re.Pattern[str]:
+    """Return the pattern of the filter `name`, to be searched for."""
+    if any(sign in name for sign in "*?["):
+        return re.compile(r"\A" + fnmatch.translate(name), re.IGNORECASE)
+    return re.compile(re.escape(name), re.IGNORECASE)
+
+
 def page_of(monitors: Mapping[str, MonitorRecord], query: QueryValues) -> bytes:
     """A page as JSON: `monitors`, `total` (all that match), and `next_cursor` (null on the last page)."""
     tags, states, types = frozenset(query[TAG]), frozenset(query[STATE]), frozenset(query[TYPE])
     name, after, maximum = query[NAME], query[CURSOR], query[LIMIT]
-    if any(sign in name for sign in "*?["):
-        pattern = re.compile(r"\A" + fnmatch.translate(name), re.IGNORECASE)
-    else:
-        pattern = re.compile(re.escape(name), re.IGNORECASE)
+    pattern = name_pattern(name)
     total, rest = 0, []
     for record in monitors.values():
         settings = record.monitor.settings

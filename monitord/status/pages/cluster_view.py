@@ -1,13 +1,23 @@
 """The cluster on the pages: the locations of a monitor, and the nodes on the page of the daemon."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from monitord.explanation import configuration_differences_text, quorum_text
+from monitord.model import Reason, State
 from monitord.monitors import MonitorSettings
-from monitord.status.model.cluster import MonitorVotes, cluster_json, is_counted, locations_of, votes_json
+from monitord.status.model.cluster import (
+    MonitorVotes,
+    cluster_json,
+    is_counted,
+    locations_of,
+    node_status,
+    votes_json,
+)
+from monitord.status.model.host_monitors import host_monitors, is_disconnected
 from monitord.status.pages import wording
 
 if TYPE_CHECKING:
@@ -51,6 +61,61 @@ class NodeRow:
     clock: str
     version: str
     problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HostRow:
+    """A monitor of another host on the overview. `state`, `tags` and `search_text` are for its filter."""
+
+    name: str
+    type_name: str
+    state: State
+    since: datetime | None
+    detail: str
+    reason: str
+    notes: tuple[str, ...]
+    tags: tuple[str, ...]
+    search_text: str
+
+
+class HostRows:
+    """The monitors of the other hosts, the worst first. They are composed again when they change.
+
+    `structure`: another text for each change.
+    """
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self.rows: tuple[HostRow, ...] = ()
+        self.structure = ""
+
+    def refresh(self, view: "ClusterView | None") -> tuple[HostRow, ...]:
+        """Return the current rows."""
+        if view is None:
+            return ()
+        nodes = [(node.name, node_status(node)) for node in view.membership.nodes]
+        key = (view.host_revision, nodes, is_disconnected(view))
+        if key != self._key:
+            self._key, self.rows = key, _host_rows(view)
+            self.structure = hashlib.sha256(repr(self.rows).encode()).hexdigest()[:8] if self.rows else ""
+        return self.rows
+
+
+def _host_rows(view: "ClusterView") -> tuple[HostRow, ...]:
+    return tuple(
+        HostRow(
+            each.name,
+            each.type_name,
+            each.state,
+            each.since,
+            each.detail,
+            "" if each.reason is Reason.OK else each.reason.value,
+            tuple(filter(None, ("acknowledged" * bool(each.acknowledged_by), each.maintenance or ""))),
+            each.tags,
+            " ".join((each.name, each.type_name, *each.tags, each.detail)).casefold(),
+        )
+        for each in host_monitors(view)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from monitord.status.model.read_model import KEPT_MARKS
 from monitord.status.pages import wording
 from monitord.status.pages.background import BackgroundRead
 from monitord.status.pages.changes import ChangeHandlers
-from monitord.status.pages.cluster_view import cluster_page_view, locations_view
+from monitord.status.pages.cluster_view import HostRows, cluster_page_view, locations_view
 from monitord.status.pages.daemon_view import daemon_view
 from monitord.status.pages.frame import Frame
 from monitord.status.pages.lists import ListHandlers
@@ -83,6 +83,7 @@ class PageHandlers:
         self._uptimes = Uptimes(parts.past, parts.model)
         self._filling = BackgroundRead("the last results for the overview")
         self._rows = Rows(parts.model, self._rendering, parts.clock)
+        self._hosts = HostRows()
         self._run = f"{int(parts.clock.now().timestamp() * 1000):x}"
 
     async def close(self) -> None:
@@ -102,13 +103,14 @@ class PageHandlers:
             self._status.failing_notifiers(),
             self._frame.cluster_marks(),
             has_write_access(request),
+            self._hosts.refresh(self._model.cluster()) and self._hosts.structure,
         )
         mark = hashlib.sha256(repr(shown).encode()).hexdigest()[:8]
         tag = f'"{self._run}-{self._model.revision}-{mark}"'
         if is_among(tag, ", ".join(request.headers.getall("If-None-Match", ()))):
             # Compared before anything is rendered, unlike in `conditional_get`.
             raise HTTPNotModified(headers={"ETag": tag, "Cache-Control": "no-cache"})
-        view = overview(self._rows, row_filter)
+        view = overview(self._rows, row_filter, self._hosts.rows)
         marks = self._live_marks()
         rows = {section.key: await self._rows.rendered(section.names) for section in view.sections}
         values = {"view": view, "row_filter": row_filter, "rows": rows, **marks}
@@ -121,7 +123,8 @@ class PageHandlers:
         if not since.isdecimal() or len(since) > LONGEST_REVISION:
             raise HTTPBadRequest(text="since must be the revision of a page, a number\n")
         names = [name for name, record in self._model.monitors.items() if record.revision > int(since)]
-        marks, view = self._live_marks(), overview(self._rows, Filter())
+        self._hosts.refresh(self._model.cluster())
+        marks, view = self._live_marks(), overview(self._rows, Filter(), self._hosts.rows)
         texts = await self._rows.rendered(names)
         return json_response(
             {**marks, "headline": view.headline, "rows": dict(zip(names, texts, strict=False))}
@@ -143,7 +146,9 @@ class PageHandlers:
             self._model.fill(name, await self._past.results(name, limit=KEPT_MARKS))
 
     def _live_marks(self) -> Mapping[str, Any]:
-        return {"run": self._run, "revision": self._model.revision, "structure": self._rows.structure}
+        # A page is loaded again when the state of a monitor of another host changes.
+        structure = f"{self._rows.structure}{self._hosts.structure}"
+        return {"run": self._run, "revision": self._model.revision, "structure": structure}
 
     # -- the other pages ----------------------------------------------------------------------------------
 

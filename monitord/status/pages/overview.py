@@ -1,11 +1,13 @@
 """The overview page: the rows to show, their sections, and the filters."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from monitord.model import WORST_FIRST, State
 from monitord.status.pages import wording
+from monitord.status.pages.cluster_view import HostRow
 from monitord.status.pages.rows import WITHOUT_PROBLEM, RenderedRow, Rows, counts_of
 
 MAX_FILTER_CHARACTERS = 200
@@ -19,7 +21,7 @@ class Filter:
     state: str = ""
     tag: str = ""
 
-    def matches(self, row: RenderedRow) -> bool:
+    def matches(self, row: RenderedRow | HostRow) -> bool:
         if self.state and row.state.value != self.state:
             return False
         if self.tag and self.tag not in row.tags:
@@ -62,6 +64,7 @@ class Overview:
     states: tuple[FilterLink, ...]
     tags: tuple[FilterLink, ...]
     sections: tuple[Section, ...]
+    hosts: tuple[HostRow, ...] = ()
 
 
 def filter_of(words: str, state: str, tag: str) -> Filter:
@@ -71,12 +74,17 @@ def filter_of(words: str, state: str, tag: str) -> Filter:
     )
 
 
-def overview(rows: Rows, row_filter: Filter) -> Overview:
+def overview(rows: Rows, row_filter: Filter, hosts: Sequence[HostRow] = ()) -> Overview:
+    """Return the overview. `hosts`: the monitors of the other hosts of a cluster, which have a section of their own."""
     by_name = rows.by_name
     counts = counts_of(by_name)
+    for host in hosts:
+        counts[host.state] += 1
     names = [name for name in rows.worst_first() if row_filter.matches(by_name[name])]
     worst = next((state for state in WORST_FIRST if counts[state]), State.PENDING)
     tags = Counter(tag for row in by_name.values() for tag in row.tags)
+    tags.update(tag for host in hosts for tag in host.tags)
+    shown_hosts = tuple(row for row in hosts if row_filter.matches(row))
     # One section for all monitors that need attention, then one for each first tag.
     problems = tuple(name for name in names if by_name[name].state not in WITHOUT_PROBLEM)
     sections = [Section("attention", "Needs attention", problems)] if problems else []
@@ -93,8 +101,8 @@ def overview(rows: Rows, row_filter: Filter) -> Overview:
     return Overview(
         headline=wording.headline(counts),
         worst=worst.value,
-        total=len(by_name),
-        shown=len(names),
+        total=len(by_name) + len(hosts),
+        shown=len(names) + len(shown_hosts),
         states=tuple(
             _filter_link(row_filter, "state", state.value, counts[state])
             for state in WORST_FIRST
@@ -102,6 +110,7 @@ def overview(rows: Rows, row_filter: Filter) -> Overview:
         ),
         tags=tuple(_filter_link(row_filter, "tag", tag, tags[tag]) for tag in sorted(tags)),
         sections=tuple(sections),
+        hosts=shown_hosts,
     )
 
 

@@ -6,7 +6,7 @@ from monitord.cluster.view import ClusterView, UnknownLocation
 from monitord.dispatch.cycle import NO_TIMER
 from monitord.model import State
 from monitord.status.api.openapi import PREFIX
-from tests.cluster_views import SINCE, cluster_view, vote
+from tests.cluster_views import SINCE, cluster_view, host_monitor, vote
 from tests.endpoint import StatusWorld, asked, make_world
 from tests.status.api.test_api import described
 
@@ -117,3 +117,65 @@ async def test_monitor_that_another_node_of_the_location_checks_is_marked() -> N
         explained = (await ask("GET", "/monitors/good/explain")).json()
     assert explained["next"]["status"] == "at_other_node"
     assert "Another node at this location checks it." in explained["sentences"]
+
+
+def with_hosts(view: ClusterView, **ages_s: float) -> ClusterView:
+    """The view with monitors of two hosts. `ages_s`: of the last heartbeats of these nodes."""
+    nodes = tuple(
+        replace(each, seen_ago_s=ages_s.get(each.name, each.seen_ago_s)) for each in view.membership.nodes
+    )
+    monitors = {
+        name: {each.monitor: each}
+        for name, each in {
+            "mon1": host_monitor("mon1", "disk", State.UP),
+            "mon2": host_monitor("mon2", "disk", State.DOWN, acknowledged_by="kim"),
+            "mon3": host_monitor("mon3", "backup.timer", State.UP, type_name="timer", tags=("jobs",)),
+        }.items()
+    }
+    return replace(
+        view, membership=replace(view.membership, nodes=nodes), membership_at=SINCE, host_monitors=monitors
+    )
+
+
+async def test_monitors_of_other_hosts_are_listed() -> None:
+    world, member = clustered(with_hosts(VIEW))
+    async with asked(world) as client:
+        ask = await described(client)
+        shown = (await ask("GET", "/cluster/host-monitors")).json()["monitors"]
+        assert [each["name"] for each in shown] == ["mon2/disk", "mon3/backup.timer"]
+        assert shown[0] == {
+            "name": "mon2/disk",
+            "host": "mon2",
+            "location": "fra",
+            "monitor": "disk",
+            "type": "disk",
+            "tags": ["host"],
+            "state": "down",
+            "since": "2026-01-01T12:00:00.000Z",
+            "reason": "disk_full",
+            "detail": "97 % used",
+            "reported_state": "down",
+            "age_s": 1.5,
+            "acknowledged_by": "kim",
+            "maintenance_window": None,
+        }
+        for query in ("state=up", "type=timer", "tag=jobs", "name=backup", "name=mon3/*"):
+            found = (await ask("GET", f"/cluster/host-monitors?{query}")).json()["monitors"]
+            assert [each["name"] for each in found] == ["mon3/backup.timer"]
+        nodes = (await ask("GET", "/cluster")).json()["nodes"]
+        assert [node["host_monitors"] for node in nodes] == [{}, {"down": 1}, {"up": 1}, {}]
+        member.view = with_hosts(VIEW, mon3=600.0)
+        lost = (await ask("GET", "/cluster/host-monitors?name=mon3")).json()["monitors"][0]
+        assert (lost["state"], lost["reported_state"], lost["reason"]) == ("unknown", "up", "node_lost")
+        assert lost["since"] == "2026-01-01T11:50:00.000Z"
+        assert lost["detail"] == "node mon3 was last seen at 2026-01-01 11:50:00 UTC; it was up: 97 % used"
+        assert lost["age_s"] == 600.5
+        # This node has lost the database, and knows nothing of the others.
+        member.view = replace(with_hosts(VIEW), membership_age_s=30.0)
+        for each in (await ask("GET", "/cluster/host-monitors")).json()["monitors"]:
+            assert (each["state"], each["reason"]) == ("unknown", "prober_disconnected")
+
+
+async def test_monitors_of_other_hosts_are_not_found_on_a_single_host() -> None:
+    async with asked(make_world()) as client:
+        assert (await client.get(f"{PREFIX}/cluster/host-monitors")).status == 404

@@ -18,7 +18,7 @@ from monitord.monitors.objective import ObjectiveOptions
 from monitord.status.metrics.collector import SLICE_MONITORS, MetricsCollector
 from monitord.status.metrics.labels import labels_of
 from monitord.status.metrics.monitors import MONITOR_METRICS
-from tests.cluster_views import cluster_view
+from tests.cluster_views import cluster_view, host_monitor
 from tests.endpoint import StatusWorld, asked, make_world
 from tests.fakes import monitor_settings
 from tests.status.api.test_api import without
@@ -315,6 +315,13 @@ async def test_promtool_accepts_the_page() -> None:
 
 async def test_cluster_has_metrics() -> None:
     view = cluster_view({"good": {"fra": State.DOWN, "hel": State.DOWN, "nyc": State.UP}})
+    view = replace(
+        view,
+        host_monitors={
+            node: {name: host_monitor(node, name, State.UP) for name in ("disk", "unit")}
+            for node in ("mon1", "mon3")
+        },
+    )
     _, samples = await scraped(make_world(cluster=lambda: view))
     assert of(samples, "monitord_cluster_node_info", node="mon1", location="fra") == 1
     assert of(samples, "monitord_cluster_nodes_live", location="fra") == 2
@@ -327,6 +334,7 @@ async def test_cluster_has_metrics() -> None:
     assert of(samples, "monitord_cluster_alone") == 0
     assert of(samples, "monitord_cluster_shared_monitors") == 1
     assert of(samples, "monitord_cluster_votes", location="hel", state="down") == 1
+    assert of(samples, "monitord_cluster_host_monitors", host="mon3", state="up") == 2
     assert of(samples, "monitord_cluster_database_up") == 1
     assert of(samples, "monitord_cluster_database_latency_seconds") == 0.0031
     assert of(samples, "monitord_cluster_notifications_queued") == 2

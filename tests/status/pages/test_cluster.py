@@ -6,7 +6,7 @@ from monitord.cluster.model import ConfigurationDifferences, Membership, Role
 from monitord.cluster.view import AgentView, ClusterView, DatabaseView, HubStatus
 from monitord.model import State
 from monitord.web.testing import TestClient
-from tests.cluster_views import NODES, SINCE, cluster_view, node
+from tests.cluster_views import NODES, SINCE, cluster_view, host_monitor, node
 from tests.status.site import Site
 
 SILENT = node("mon9", "syd", seen_ago_s=7200.0)
@@ -79,3 +79,30 @@ async def test_every_page_shows_that_the_database_is_lost() -> None:
     assert "so this node decides and notifies alone.</strong>" in await page("/", alone)
     assert "connection refused" in await page("/daemon", alone)
     assert "does not respond" not in await page("/")
+
+
+async def test_overview_shows_the_monitors_of_other_hosts() -> None:
+    view = replace(
+        VIEW,
+        host_monitors={
+            "mon2": {"disk": host_monitor("mon2", "disk", State.DOWN, acknowledged_by="kim")},
+            "mon9": {"unit": host_monitor("mon9", "unit", State.UP)},
+        },
+        membership_at=SINCE,
+    )
+    text = await page("/", view)
+    for words in (
+        "Other hosts",
+        "mon2/disk",
+        "97 % used",
+        "disk_full",
+        "acknowledged",
+        "mon9/unit",
+        "node_lost",
+    ):
+        assert words in text
+    assert '<a class="chip s-unknown"' in text
+    filtered = await page("/?q=mon9", view)
+    assert "mon9/unit" in filtered
+    assert "mon2/disk" not in filtered
+    assert "Other hosts" not in await page("/")
