@@ -1,11 +1,12 @@
 """Alone mode: the database has been unavailable for `alone_after`, so this node decides and notifies alone.
 
 The monitors that it checks have the state that follows from its own checks, and their alerts continue from those of the
-cluster, so that ids and numbers of notifications continue. Every alert that changes in the meantime is stored, and is
-merged into the database on return, before anything is decided.
+cluster, so that ids and numbers of notifications continue. Every alert that changes in the meantime is stored. When the
+database responds again, these alerts are merged into it before new decisions are made.
 
 If two nodes that were alone have opened different alerts about a monitor, one of them continues in the database. The
-other is *left*: its notifiers have an open problem with its id, so this node closes it when the cluster's alert ends.
+other is *left*: its notifiers have an open problem with its id, so this node closes it when the alert of the cluster
+ends.
 """
 
 import logging
@@ -84,7 +85,10 @@ class AloneMode:
         records: Mapping[str, Mapping[str, Any] | None],
         results: Mapping[str, Mapping[str, Any] | None],
     ) -> None:
-        """Drop records that were merged, unless they have changed since. A result with another id leaves an alert."""
+        """Drop records that were merged, unless they have changed since.
+
+        An alert is left if the result has another id.
+        """
         for monitor, record in records.items():
             if self._changed.get(monitor) is not record:
                 continue

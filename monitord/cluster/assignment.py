@@ -14,7 +14,7 @@ from monitord.notifiers import NotifierSettings
 class Assignment:
     """The `Placement` of the dispatcher, by the nodes that are live.
 
-    Until the node is live, it counts as live at its location: with a first round of checks it becomes so.
+    Until the node is live, it counts as live at its location: it becomes live after a first round of checks.
     """
 
     def __init__(self, registry: Registry, node: str, location: str) -> None:
@@ -28,7 +28,7 @@ class Assignment:
         self._notifiers: frozenset[str] = frozenset()
 
     def is_shared(self, monitor: Monitor[Any]) -> bool:
-        """Whether the cluster decides about the state of this monitor."""
+        """Whether the cluster decides the state of this monitor."""
         known = self._is_shared.get(monitor)
         if known is None:
             known = self._is_shared[monitor] = not monitor.is_bound_to_host
@@ -74,9 +74,9 @@ class Assignment:
         return shard_of(name) in self._decided_shards
 
     def update(self, membership: Membership, *, keeps_shards: bool = False) -> Collection[str]:
-        """Take the membership, and return the monitors whose checks begin or end here.
+        """Apply the membership, and return the monitors whose checks begin or end here.
 
-        `keeps_shards`: the other nodes have had no time for a heartbeat yet, so the division of work does not change.
+        `keeps_shards`: the other nodes cannot have sent a heartbeat yet, so the division of work does not change.
         """
         self.membership = membership
         if keeps_shards:

@@ -51,7 +51,7 @@ def _tokens(value: object) -> Iterator[str]:
     if isinstance(value, Enum):
         yield f"{type(value).__name__}.{value.name}"
     elif isinstance(value, Secret):
-        yield value.reveal()  # a URL is one, as it may contain a password
+        yield value.reveal()  # a URL is a secret, as it may contain a password
     elif is_dataclass(value) and not isinstance(value, type):
         yield type(value).__name__
         for field in fields(value):

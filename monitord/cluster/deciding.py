@@ -1,7 +1,7 @@
-"""The decisions of this node: states by the votes, and the alerts of shared monitors.
+"""The decisions of this node: states that follow from the votes, and the alerts of shared monitors.
 
-A decision and its notifications are written in one transaction that changes nothing if another node was first. What
-was missed is found by the next look at all votes, so nothing depends on the order of events.
+A decision and its notifications are written in one transaction, which changes nothing if another node was first. All
+votes are evaluated again every few seconds, so nothing depends on the order of events.
 """
 
 import logging
@@ -107,9 +107,9 @@ class Decisions:
         return self._known
 
     def note(self, decision: ClusterDecision) -> bool:
-        """Take a decision from the database, or of this node. Return False if it is known.
+        """Record a decision from the database, or of this node. Return False if it is known.
 
-        Its version may be lower than the known one: a server that took over without the last transactions has lost it.
+        Its version may be lower than the known version, if a server took over without the last transactions.
         """
         before = self._known.get(decision.monitor)
         if before is not None and before.decision == decision:
@@ -173,7 +173,7 @@ class Decisions:
         return None if known is None or known.decision.state is State.PENDING else known.decision
 
     def _waits_for_rename(self, candidate: Candidate, old_name: str) -> bool:
-        """Whether locations that vote under the previous name are still to be reloaded with the new name."""
+        """Whether locations that vote under the previous name have not been reloaded with the new name yet."""
         name, now_s = candidate.monitor, self._clock.monotonic_s()
         renamed = {vote.location for vote in candidate.votes}
         waits = not renamed.issuperset(vote.location for vote in self.votes_of(old_name))
@@ -202,7 +202,7 @@ class Decisions:
         if before is not None and after.version == before.version:
             if evaluation.alert is alert and not evaluation.notifications and after.alert is before.alert:
                 return None
-            # No votes were counted for it.
+            # No votes were counted for this decision.
             after = replace(after, version=before.version + 1, counted_at=None)
         after = replace(after, alert=None if evaluation.alert is None else alert_record(evaluation.alert))
         notifications = [
@@ -220,7 +220,7 @@ class Decisions:
             batch.clear()
 
     async def _write(self, decisions: Sequence[NewDecision]) -> frozenset[str]:
-        """Write decisions. Return the monitors that were decided: for the others, another node was first."""
+        """Write decisions. Return the monitors that were decided. For all others, another node was first."""
         if not decisions:
             return frozenset()
         decided = await self._database.decide(self._assignment.node, decisions)
@@ -298,7 +298,7 @@ class Decisions:
     async def _close_merged(self, merged: Mapping[str, Known], is_settled: Callable[[Tally], bool]) -> None:
         """Close the alerts that a node has merged while the decision was up, unless the votes are for another state.
 
-        These may not have been counted since that node has returned.
+        These votes may not have been counted since that node has returned.
         """
         tally = await self._database.tally(
             self._assignment.node, self._assignment.decided_shards, merged.keys()
@@ -422,7 +422,7 @@ def _renamed(decision: ClusterDecision, name: str) -> ClusterDecision:
 
 
 def _is_up(candidate: Candidate, entry: MonitorEntry) -> bool:
-    """Return whether the votes say that a monitor is up, although not all do."""
+    """Return whether the decision of the votes is up, even if not all votes are."""
     settings = entry.monitor.settings
     states = [
         vote.state

@@ -1,8 +1,8 @@
 """The notifications that this node delivers: claims on those in the database, which the outbox then delivers.
 
-A claim ends after a few seconds unless it is renewed, and another node delivers then. So a claim is certain only for a
-shorter time after its renewal, by the monotonic clock of this node: a process that was stopped renews it first. While
-the database does not respond, claimed deliveries are held; in alone mode they are attempted without a claim.
+A claim ends after a few seconds unless it is renewed, and another node delivers then. Therefore a claim is certain only
+for a shorter time after its renewal, by the monotonic clock of this node: a process that was suspended renews it first.
+While the database does not respond, claimed deliveries are held; in alone mode they are attempted without a claim.
 
 A message is stored with its claims before it is sent, and is claimed, held and finished as a whole: another node that
 takes it over sends the same notifications under the same key, by which a receiver recognizes them.
@@ -107,7 +107,7 @@ class Claims:
 
     async def renew(self, ids: Collection[str]) -> Mapping[str, AssignedMessage | None]:
         """Renew claims, and return the messages of the claims that are left. Raises ClusterError."""
-        # The time before the statement: the claim may end so long after it.
+        # The time before the statement, because the validity of the claim begins during it.
         now_s = self._clock.monotonic_s()
         renewed = await self._database.renew(self._node, ids)
         for notification_id in ids:
@@ -161,7 +161,7 @@ class Delivering:
         self._claim_from_s = self._clock.monotonic_s() + CLAIM_AFTER_FAILURE_S
 
     async def step(self) -> None:
-        """Write results, claim what is to be delivered here, and renew the claims. Raises ClusterError."""
+        """Write results, claim the notifications to deliver here, and renew the claims. Raises ClusterError."""
         await self._claims.write_results()
         await self._leave_to_others()
         await self._claim()

@@ -1,4 +1,4 @@
-"""The alert of a monitor after a node was alone: what the cluster knows, and what the node has notified: `merged`.
+"""The alert of a monitor after a node was alone, from the alerts of the cluster and of the node: `merged`.
 
 | cluster   | node      | afterwards                                                                        |
 |-----------|-----------|-----------------------------------------------------------------------------------|

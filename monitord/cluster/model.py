@@ -1,7 +1,7 @@
 """The values of a cluster, all frozen: node, vote, decision, intervention.
 
-Each node runs the checks of its location. What follows from the checks of one location is its *vote*; what the votes
-say together is the *decision*. Times of nodes are compared by the clock of the database only.
+Each node runs the checks of its location. The state that follows from the checks of a location is its *vote*; the state
+that follows from all votes is the *decision*. Times of nodes are compared by the clock of the database only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,10 @@ CONCLUSIVE = frozenset({State.UP, State.DEGRADED, State.DOWN, State.UNREACHABLE}
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """The state of a monitor at one location. `since`: since when, by the clock of the node that has checked it."""
+    """The state of a monitor at one location.
+
+    `since`: the start of the state, by the clock of the node that has checked it.
+    """
 
     monitor: str
     location: str
@@ -191,7 +194,7 @@ class StoredReport:
 
 @dataclass(frozen=True, slots=True)
 class ClusterDecision:
-    """The state of a monitor by the votes. `version` counts the changes; `alert`: the record of its alert, if any.
+    """The state that follows from the votes. `version` counts the changes; `alert`: the record of its alert, if any.
 
     `counted_at`: when the votes for a new decision were counted, by the clock of the database; the decision is not
     stored much later, when they may be out of date.

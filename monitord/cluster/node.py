@@ -72,10 +72,10 @@ DECIDE_ALL_EVERY_S = 5.0
 EVALUATE_EVERY_S = 2.0
 DELIVER_EVERY_S = 2.0
 OPEN_TIMEOUT_S = 5.0
-"""A start waits this long for the database, and then goes on without it."""
+"""A start waits this long for the database, and then continues without it."""
 LEAVE_TIMEOUT_S = 2.0
 READY_WITHIN_S = 120.0
-"""A node whose first round of checks takes longer is ready anyway."""
+"""A node whose first round of checks takes longer is ready after this time."""
 CONFLICT_AFTER_S = 15.0
 """A node that was killed holds its name for `LIVE_S`, so a longer conflict is with another daemon."""
 COUNT_EVERY_BEATS = 5
@@ -93,10 +93,10 @@ PRUNING_SHARD = 0
 
 
 class ClusterNode:
-    """`open`, `apply` with each configuration, `run` until it is cancelled, `leave`, and `close` at last.
+    """`open`, `apply` with each configuration, `run` until it is cancelled, `leave`, and finally `close`.
 
-    `input_of` returns what the alert of a monitor is evaluated from. `apply_intervention` applies an intervention of
-    another node.
+    `input_of` returns the data from which the alert of a monitor is evaluated. `apply_intervention` applies an
+    intervention of another node.
     """
 
     def __init__(
@@ -344,7 +344,7 @@ class ClusterNode:
         if self._conflict_since_s is not None:
             if now_s - self._conflict_since_s >= CONFLICT_AFTER_S:
                 log.log(
-                    NOTICE, "this node takes part in the cluster, as no other daemon has its name any more"
+                    NOTICE, "this node takes part in the cluster, because no other daemon has its name now"
                 )
             self._conflict_since_s = self._error = None
         if self._failing_since_s is not None:
@@ -404,14 +404,14 @@ class ClusterNode:
     # -- the database away, and back ----------------------------------------------------------------------
 
     def _record_conflict(self, error: NodeNameError) -> None:
-        """Take no part while another daemon has the name of this node, not even alone: the cluster notifies."""
+        """Do nothing while another daemon has the name of this node, not even alone: the cluster notifies."""
         now_s = self._clock.monotonic_s()
         self._settling, self._is_reached = observed(self._settling, None, now_s), False
         if self._conflict_since_s is None:
             self._conflict_since_s = now_s
         if now_s - self._conflict_since_s >= CONFLICT_AFTER_S and self._error != str(error):
             self._error = str(error)
-            log.error("this node takes no part in the cluster: %s", error)
+            log.error("this node does not take part in the cluster: %s", error)
 
     async def _record_failure(self, error: Exception) -> None:
         now_s, text = self._clock.monotonic_s(), str(error) or "timeout"
@@ -446,7 +446,7 @@ class ClusterNode:
         )
 
     async def _return(self) -> None:
-        """End alone mode, or merge what a run left that ended in alone mode. Raises ClusterError."""
+        """End alone mode, or merge the alerts of a run that ended in alone mode. Raises ClusterError."""
         was_alone = self._parts.alone.is_active
         await self._alone.end()
         self._parts.claims.is_alone = False
@@ -466,7 +466,7 @@ class ClusterNode:
     # -- decisions ----------------------------------------------------------------------------------------
 
     async def _follow(self) -> None:
-        """Wait for changes, take them, and decide the monitors that they concern. Now and then, decide all."""
+        """Wait for changes, apply them, and decide the monitors that they concern. Regularly, decide all monitors."""
         if not self._is_online():
             await asyncio.sleep(FOLLOW_EVERY_S / 4)
             return
@@ -597,7 +597,7 @@ class ClusterNode:
             self._pipeline.set_local_state(entry, vote.state, vote.since)
 
     async def _restore_states(self) -> None:
-        """Apply what is known to monitors that were added since, or that this node has decided alone."""
+        """Apply the known decisions to monitors that were added since, or that this node has decided alone."""
         async for intervention in in_turns(self._parts.interventions.newest(InterventionKind.PAUSE)):
             self._intervene(intervention)
         shared = []
@@ -742,7 +742,7 @@ class ClusterNode:
         )
 
     def view(self) -> ClusterView:
-        """Return what this node knows now, from memory."""
+        """Return the current view of this node, from memory."""
         now_s = self._clock.monotonic_s()
         return ClusterView(
             node=self._settings.node,

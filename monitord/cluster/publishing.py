@@ -20,11 +20,11 @@ class PublishedInterventions:
         }
 
     def newest(self, kind: InterventionKind) -> Sequence[Intervention]:
-        """Return the newest pauses or acknowledgements, also on monitors that this node does not have yet."""
+        """Return the newest pauses or acknowledgements, even of monitors that this node does not have yet."""
         return list(self._newest[kind].values())
 
     def note(self, intervention: Intervention) -> None:
-        """Take an intervention from the database, or of this node, as the newest one."""
+        """Record an intervention from the database, or of this node, as the newest intervention."""
         if intervention.kind in self._newest:
             self._newest[intervention.kind][intervention.key] = intervention
 

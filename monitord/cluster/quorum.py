@@ -49,9 +49,9 @@ def needed(quorum: Quorum, voters: int) -> tuple[int, int]:
 
 
 def decided_state(states: Collection[State], voters: int, quorum: Quorum) -> State | None:
-    """Return the state by the votes; None: neither side has enough of them.
+    """Return the state that follows from the votes; None: neither side has enough votes.
 
-    `voters` may be more than there are votes: those of locations that are known, but not live.
+    `voters` also includes locations that are known, but not live.
     """
     for_problem, for_up = needed(quorum, max(voters, 1))
     for severity in range(len(SEVERITIES) - 1, 0, -1):
@@ -71,8 +71,9 @@ def decide(
 ) -> ClusterDecision | None:
     """Return the next decision, with the alert of the current decision; None if the state does not change.
 
-    `locations` are to check the monitor; None: all locations. Those of them with a vote are voters. While the
-    live locations are not settled, all known ones are voters, so that a node that sees only a part decides nothing.
+    `locations` are to check the monitor; None: all locations. Those of them with a vote are voters. While the live
+    locations are not settled, all known locations are voters, so that a node that sees only some of them decides
+    nothing.
     """
     votes = [
         vote
@@ -89,7 +90,7 @@ def decide(
         (vote for vote in votes if _supports(vote.state, state)), key=lambda vote: (vote.since, vote.location)
     )
     for_problem, for_up = needed(quorum, voters)
-    # The vote that completed the quorum: the same for every node, in any order of the votes.
+    # The time of the vote that completed the quorum is the same on every node, for any order of the votes.
     since = supporting[(for_up if state is State.UP else for_problem) - 1].since
     if before is not None and since < before.since + _STEP:
         # The votes are older than the previous decision: they count since now, because the voters have changed, or

@@ -37,7 +37,7 @@ class Settling:
 
 
 def observed(before: Settling, live_locations: frozenset[str] | None, now_s: float) -> Settling:
-    """Return the next state after an answer of the database; None: it did not respond."""
+    """Return the next state after a response of the database; None: it did not respond."""
     if live_locations is None:
         return Settling()
     if live_locations != before.locations or now_s - before.seen_at_s > MAX_GAP_S:

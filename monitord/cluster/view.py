@@ -1,6 +1,6 @@
 """The knowledge of a node about its cluster at one moment, for API, pages, commands and metrics.
 
-`ClusterNode.view` composes it of what the node has in memory, without the database, so that a request never waits.
+`ClusterNode.view` composes it from the memory of the node, without the database, so that a request never waits.
 """
 
 from collections.abc import Collection, Mapping
@@ -14,9 +14,9 @@ from monitord.cluster.model import ConfigurationDifferences, HostMonitor, Member
 class DatabaseView:
     """The database as the node has last seen it. None: not known yet.
 
-    `error`: why it does not answer, in one line without a password. `unavailable_since`: since when, by the clock of
-    the node. `latency_s`: duration of the last transaction of a heartbeat. `queued_notifications`: of the whole
-    cluster, not delivered yet. `server_version`: as the server names it, such as "15.8".
+    `error`: why it does not respond, in one line without a password. `unavailable_since`: the beginning of the outage,
+    by the clock of the node. `latency_s`: duration of the last transaction of a heartbeat. `queued_notifications`: of
+    the whole cluster, not delivered yet. `server_version`: as the server names it, such as "15.8".
     """
 
     is_available: bool = False
@@ -77,7 +77,7 @@ class ClusterCounters:
 
 @dataclass(frozen=True, slots=True)
 class UnknownLocation:
-    """A location at which there is no node, with the shared monitors and the notifiers whose `locations` name it."""
+    """A location without nodes, and the shared monitors and notifiers whose `locations` contain it."""
 
     name: str
     monitors: tuple[str, ...]

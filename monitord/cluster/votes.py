@@ -100,8 +100,8 @@ class VoteSink(Sink):
     def correct(self, vote: Vote) -> None:
         """Queue the last vote of this node again if another node of the location has replaced it by another state.
 
-        After a failure of the database or a start, two nodes check a monitor for a while, and the older vote may be
-        the last to arrive.
+        After a failure of the database or a start, two nodes can check the same monitor for a short time, and the older
+        vote can arrive last.
         """
         voted = self._voted.get(vote.monitor)
         if voted is not None and voted.state is not vote.state:
@@ -115,7 +115,7 @@ class VoteSink(Sink):
         )
 
     def forget_all(self) -> None:
-        """Drop all votes, as after a stop of this process: each counts again when a check agrees with it."""
+        """Drop all votes, as after a suspension of this process. Each counts again when a check agrees with it."""
         if self._spool is not None:
             self._spool.drop(list(self._spool.votes))
         self._voted.clear()
@@ -133,7 +133,7 @@ class VoteSink(Sink):
     def _end(self, monitor: str) -> None:
         voted = self._voted.pop(monitor, None)
         if voted is not None:
-            # It is not conclusive, so it replaces the last vote and counts as none.
+            # It is not conclusive, so it replaces the last vote and is not counted.
             vote = replace(voted, state=State.PENDING, checked_at=self._clock.now())
             self._queued[monitor] = vote
             if self._spool is not None:
@@ -166,7 +166,10 @@ def _is_confirmed(voted: Vote | None, state: State, last: Result | None) -> bool
 
 
 def _state_of(entry: MonitorEntry) -> State:
-    """Return the state at this location: unknown at once while it is isolated, and not only after three intervals."""
+    """Return the state at this location.
+
+    While it is isolated, the state is unknown at once, not after three intervals.
+    """
     last = entry.state.last
     is_isolated = last is not None and last.observation.reason is Reason.PROBER_ISOLATED
     return State.UNKNOWN if is_isolated else entry.state.local_state

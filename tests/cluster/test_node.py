@@ -63,7 +63,7 @@ def test_state_follows_from_the_majority_on_every_node() -> None:
     run(main, "ams", "fra", "hel")
 
 
-def test_notification_says_which_locations_see_what() -> None:
+def test_notification_contains_the_states_at_the_locations() -> None:
     async def main(cluster: Cluster) -> None:
         cluster.fail("fra", "hel")
         await until(lambda: len(cluster.sent) == 1)
@@ -81,7 +81,7 @@ def test_notification_says_which_locations_see_what() -> None:
     run(main, "ams", "fra", "hel")
 
 
-def test_reminder_says_which_locations_see_what() -> None:
+def test_reminder_contains_the_states_at_the_locations() -> None:
     async def main(cluster: Cluster) -> None:
         for world in cluster.nodes.values():
             world.alerts.apply(alert_settings(AlertRoute(("ops",), repeat_every_s=600.0)))

@@ -1,4 +1,4 @@
-"""Two daemons with the same node name: the live daemon keeps it, and the other takes no part."""
+"""Two daemons with the same node name: the live daemon keeps it, and the other does not take part."""
 
 import asyncio
 import logging
@@ -41,14 +41,14 @@ def run(main: Callable[[Cluster, NodeWorld], Awaitable[None]]) -> None:
 
 
 def conflicts(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if "takes no part" in record.getMessage()]
+    return [record.getMessage() for record in caplog.records if "does not take part" in record.getMessage()]
 
 
-def test_second_daemon_with_the_name_takes_no_part(caplog: pytest.LogCaptureFixture) -> None:
+def test_second_daemon_with_the_name_does_not_take_part(caplog: pytest.LogCaptureFixture) -> None:
     async def main(cluster: Cluster, again: NodeWorld) -> None:
         await asyncio.sleep(200)
         assert conflicts(caplog) == [
-            "this node takes no part in the cluster: another daemon takes part in the cluster as the node fra"
+            "this node does not take part in the cluster: another daemon takes part in the cluster as the node fra"
         ]
         view = again.node.view()
         assert (view.database.is_available, view.alone_since) == (False, None)

@@ -113,7 +113,7 @@ class NodeWorld(World):
         await self._close_rest()
 
     async def kill(self) -> None:
-        """Behave as after SIGKILL: nothing reaches the database any more."""
+        """Behave as after SIGKILL: nothing reaches the database."""
         self.database.is_disconnected = True
         if self.hubs is not None:
             self.hubs.unreachable |= self.hubs.nodes.keys()

@@ -1,8 +1,9 @@
 """The rows of a table that have changed since the last poll.
 
 `changed_at` is the time at which a transaction began. An earlier transaction may end later, so each poll repeats the
-last `OVERLAP_S`, and rows that are already known are dropped here. The server does not limit the time that a commit
-waits for a synchronous standby, so all rows are read again as well, slowly: what was missed is found within minutes.
+last `OVERLAP_S`, and rows that are already known are dropped here. The server does not limit the time for which a
+commit waits for a synchronous standby. Therefore all rows are also read again, slowly, so that missed changes are found
+within minutes.
 """
 
 import json

@@ -183,7 +183,7 @@ class Session:
     async def run(
         self, operation: Callable[[Connection], Awaitable[Value]], limit_s: float | None = OPERATION_S
     ) -> Value:
-        """Return the result of an operation, which may run more than once, as a whole. Raises ClusterError.
+        """Return the result of an operation. The complete operation may run more than once. Raises ClusterError.
 
         `limit_s` None: the operation waits for messages, without a limit.
         """
@@ -192,7 +192,7 @@ class Session:
             try:
                 return await self._limited(connection, operation, limit_s)
             except psycopg.Error as error:
-                # Every other error may be that of a server which is no longer the primary, or is shutting down.
+                # Every other error may come from a server that is no longer the primary, or is shutting down.
                 await self._drop()
                 raise _explained(error) from None
             except BaseException:

@@ -144,8 +144,9 @@ class ClusterDatabase:
 
         The other nodes are woken if there is more than the heartbeat of the node.
 
-        Votes in a state that is not conclusive replace earlier votes, and count as none: so does the last vote on a
-        monitor that is no longer checked at this location. Of several votes on a monitor the last counts.
+        A vote in a state that is not conclusive replaces the earlier vote, and is not counted; the same applies to the
+        last vote on a monitor that is no longer checked at this location. Of several votes on a monitor the last
+        counts.
 
         A node that is not ready, or whose previous heartbeat is too old, does not replace the votes of live nodes.
 
@@ -275,7 +276,7 @@ class ClusterDatabase:
     async def changes(self) -> Changes:
         """Return the rows that changed since the last call; all rows in the first call and after a reconnect.
 
-        Now and then, some of the other rows are among them.
+        Regularly, some of the other rows are among them.
         """
         await self._work.run(_nothing)
         connected = self._work.connected
@@ -321,8 +322,8 @@ class ClusterDatabase:
 
         `notifiers` are assigned to this node. For `others`, to which it can deliver as well, it claims only
         notifications that have waited for `OVERDUE_S`. A notification is not claimed while another node delivers an
-        earlier one about the monitor to this notifier: a problem that arrives after its recovery would stay open. It is
-        not claimed either while another node has a part of its message.
+        earlier notification about the monitor to this notifier: a problem that arrives after its recovery would stay
+        open. It is not claimed either while another node has a part of its message.
         """
         parameters = {
             "node": node,
@@ -341,7 +342,7 @@ class ClusterDatabase:
                     rest = {**parameters, "ids": [row[0] for row in rows]}
                     rows += await (await connection.execute(statements.CLAIM_REST, rest)).fetchall()
                 while rows:
-                    # Others may have to wait for what is released.
+                    # Other nodes may be waiting for these notifications.
                     ids = {"node": node, "ids": [row[0] for row in rows]}
                     cursor = await connection.execute(statements.RELEASE_OVERTAKING, ids)
                     released = {row[0] for row in await cursor.fetchall()}
@@ -375,8 +376,8 @@ class ClusterDatabase:
         """Record that claimed notifications are attempted as one message, and extend their claims.
 
         Another node that claims them later sends the same message, under the same key. `before`: the notifications,
-        with the keys of their messages as the node knows them. False, with nothing changed: one of the claims has been
-        lost, or has another message.
+        with the keys of their messages as the node knows them. Returns False, and changes nothing, if one of the claims
+        has been lost or has another message.
         """
         parameters = {
             "node": node,
@@ -431,8 +432,8 @@ class ClusterDatabase:
         None: the alert has ended there, with its closing notifications. A monitor without a decision is not in the
         result. An alert that the result does not continue (another id) is closed by the node itself.
 
-        Raises ClusterError if the node has had no heartbeat since its return, too; KeyError, TypeError, ValueError or
-        AttributeError for a record that is not that of an alert.
+        Raises ClusterError, including if the node has had no heartbeat since its return; KeyError, TypeError,
+        ValueError or AttributeError for a record that is not that of an alert.
         """
         results: dict[str, Mapping[str, Any] | None] = {}
         names = sorted(alerts)
@@ -443,7 +444,7 @@ class ClusterDatabase:
         return results
 
     async def remove_node(self, name: str) -> bool:
-        """Remove a node that has been shut down for good, with its location if no other node is there."""
+        """Remove a node that has been shut down permanently, with its location if no other node is there."""
 
         async def removed(connection: Connection) -> bool:
             async with connection.transaction():
@@ -556,7 +557,7 @@ class ClusterDatabase:
                 return False
             return True
 
-        with suppress(ClusterError):  # the others find the change when they poll
+        with suppress(ClusterError):  # the other nodes find the change when they poll
             self._can_notify = await session.run(notified)
 
     async def _listen(self) -> None:

@@ -7,10 +7,10 @@
 |                  | `number`: of the last report of an agent                                                    |
 | `configuration`  | the digest of each section of a node's configuration, by its key; `digest`: that of all     |
 | `vote`           | the state of a monitor at one location                                                      |
-| `decision`       | the state of a monitor by the votes, and the record of its alert; version 0: none yet       |
+| `decision`       | the state that follows from the votes, and the record of its alert; version 0: none yet     |
 | `transition`     | each change of a decision                                                                   |
 | `incident`       | the time in which a decision was down, or has not been up or degraded since                 |
-| `notification`   | a notification, who delivers it, and the result                                             |
+| `notification`   | a notification, its node, and the result                                                    |
 | `intervention`   | a pause, an acknowledgement or a silence; without a record it has ended                     |
 | `heartbeat`      | the signals of jobs that nodes have received, by heartbeat monitor                          |
 | `host_monitor`   | a monitor of the host of a node, which no other node checks; without a state it was removed |
@@ -256,7 +256,7 @@ async def check(connection: Connection) -> None:
 
 
 async def _check_privileges(connection: Connection) -> None:
-    """Raise ClusterError if the role lacks a privilege: with heartbeats only, it would be live and decide nothing."""
+    """Raise ClusterError if the role lacks a privilege: a node that can only send heartbeats would decide nothing."""
     # `has_table_privilege` with several privileges requires any of them.
     cursor = await connection.execute(
         "SELECT current_user, name, privilege FROM unnest(%s::text[]) AS name, unnest(%s::text[]) AS privilege"
@@ -290,7 +290,7 @@ async def _migrate(connection: Connection, clock: Clock) -> Initialization:
             " (id integer PRIMARY KEY CHECK (id = 1), version integer NOT NULL, readable_by integer NOT NULL)"
         )
         await connection.execute("INSERT INTO schema_version VALUES (1, 0, 0)")
-    # Two administrators, one after the other.
+    # Two concurrent calls run one after the other.
     await connection.execute("SELECT version FROM schema_version FOR UPDATE")
     before, readable_by = await _versions(connection)
     if readable_by > SCHEMA_VERSION:

@@ -5,11 +5,11 @@ from monitord.cluster.model import CONCLUSIVE, LIVE_S
 CHANNEL = "monitord"
 
 _STATES = ", ".join(sorted(f"'{state.value}'" for state in CONCLUSIVE))
-# A time in the future is from before the clock of the database was set back, and lasts no longer for that.
+# A time in the future was stored before the clock of the database was set back. It is not valid for longer.
 _RECENT = f"seen_at BETWEEN now() - interval '{LIVE_S} seconds' AND now() + interval '{LIVE_S} seconds'"
 _LIVE = f"is_ready AND {_RECENT}"
 
-# Another daemon with the name of this node holds the name. It is claimed with a heartbeat.
+# Another daemon with the name of this node holds the name. A heartbeat claims it.
 _HAS_NAME = "NOT EXISTS (SELECT 1 FROM node WHERE name = %(node)s AND run <> %(run)s)"
 
 IS_FRESH = f"SELECT count(*), clock_timestamp() FROM node WHERE name = %(node)s AND {_RECENT}"
@@ -327,7 +327,7 @@ _FREE = """finished_at IS NULL AND (claimed_until IS NULL
            OR claimed_until NOT BETWEEN now() AND now() + 2 * %(claim_s)s * interval '1 second')"""
 _CLAIMED = "id, body, copy_to, created_at, message_key, message_at"
 
-# A recovery must not overtake its problem: what follows a notification that another node is delivering waits for it.
+# A recovery must not overtake its problem: the notifications after it wait while another node is delivering it.
 CLAIM = f"""
 UPDATE notification SET
     claimed_by = %(node)s, claimed_until = now() + %(claim_s)s * interval '1 second', attempts = attempts + 1
@@ -358,7 +358,7 @@ WHERE id IN (
 RETURNING {_CLAIMED}
 """
 
-# In the transaction of CLAIM, which skips what another node is claiming at the same time.
+# In the transaction of CLAIM, which skips rows that another node is claiming at the same time.
 RELEASE_OVERTAKING = f"""
 UPDATE notification AS later SET claimed_by = NULL, claimed_until = NULL, attempts = attempts - 1
 WHERE id = ANY (%(ids)s::text[])
@@ -376,7 +376,7 @@ WHERE id = ANY (%(ids)s::text[]) AND claimed_by = %(node)s AND finished_at IS NU
 RETURNING id, message_key, message_at
 """
 
-# All or none, in one round trip: with a slow database, the claims would end before the attempt.
+# All or none, in a single round trip: with a slow database, the claims would otherwise end before the attempt.
 ASSIGN_MESSAGE = f"""
 WITH known AS (
     SELECT * FROM unnest(%(ids)s::text[], %(keys)s::text[]) AS known (id, message_key)

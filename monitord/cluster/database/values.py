@@ -224,7 +224,7 @@ def host_monitor_of(row: Sequence[Any]) -> HostMonitor:
 
 
 def _state_of(code: str) -> State:
-    """Return the state; unknown, which is no vote, if another release has stored it."""
+    """Return the state; unknown, which is not a vote, if another release has stored it."""
     try:
         return State(code)
     except ValueError:
