@@ -308,7 +308,9 @@ def test_name_of_a_live_node_is_rejected(caplog: pytest.LogCaptureFixture) -> No
         double = NodeWorld(cluster.server, "branch", "other", hubs=hubs_of(cluster))
         await double.begin()
         await asyncio.sleep(60)
-        assert "this node does not take part in the cluster: HTTP 409: another daemon takes part" in caplog.text
+        assert (
+            "this node does not take part in the cluster: HTTP 409: another daemon takes part" in caplog.text
+        )
         assert double.node.view().alone_since is None
         assert {node.location for node in cluster.server.members()} == {"fra", "hel", "branch"}
         await double.end()
