@@ -177,7 +177,7 @@ class ClusterNode:
     # -- lifetime -----------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Connect, and learn which nodes are live before the first checks; without the database the start goes on."""
+        """Connect, and read the live nodes before the first checks. Without the database, the start continues."""
         self._began_s = self._decided_all_at_s = self._clock.monotonic_s()
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
