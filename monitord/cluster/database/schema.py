@@ -189,7 +189,8 @@ READABLE_BY = 1
 """The oldest version of the program's tables that can use the current ones.
 
 During an upgrade, nodes of the previous release use the tables that `initialize` of the next one has migrated. A
-migration that only adds tables, indexes, and columns with a default therefore leaves this number as it is.
+migration that only adds tables, indexes, and columns with a default therefore leaves this number as it is. Any other
+migration has to raise it, and to end the connections of older nodes: the version is checked when a node connects.
 """
 
 TABLES = (
