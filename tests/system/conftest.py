@@ -98,14 +98,10 @@ def ready_root(suite: str) -> Path:
 
 @pytest.fixture
 def fresh_machine(suite: str, ready_root: Path, deb: Path) -> Iterator[Machine]:
-    """A booted machine on which monitord was never installed, with the package in /root."""
-    root = copy_of(ready_root, CACHE / "run" / suite / "fresh")
-    try:
-        copy_in(deb, root)
-        with Machine(root, suite) as machine:
-            yield machine
-    finally:
-        remove(root)
+    """A booted machine on which monitord was never installed, with the package in /root. Its changes are in memory."""
+    with Machine(ready_root, suite, "fresh") as machine:
+        copy_in(deb, machine.root)
+        yield machine
 
 
 @pytest.fixture(scope="session")

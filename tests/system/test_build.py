@@ -79,11 +79,12 @@ def test_lintian_reports_nothing(source: Path, suite: str) -> None:
         remove(root)
 
 
-def test_autopkgtest_passes(fresh_machine: Machine, source: Path, deb: Path) -> None:
+def test_autopkgtest_passes(fresh_machine: Machine, source: Path, deb: Path, tmp_path: Path) -> None:
     """The machine fulfils the restriction; without the option, the null runner of autopkgtest would skip the test."""
     fresh_machine.shell("apt-get --yes install autopkgtest /root/monitord_*.deb", within_s=300)
     (dsc,) = source.glob("*.dsc")
-    command("dpkg-source", "--extract", dsc, fresh_machine.root / "root" / "source")
+    command("dpkg-source", "--extract", dsc, tmp_path / "source")
+    shutil.copytree(tmp_path / "source", fresh_machine.root / "root" / "source", symlinks=True)
     result = fresh_machine.run(
         *("autopkgtest", "--ignore-restrictions=isolation-container", "--no-built-binaries"),
         *(f"/root/{deb.name}", "/root/source", "--", "null"),

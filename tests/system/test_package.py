@@ -134,15 +134,21 @@ def test_package_in_an_image_starts_at_the_first_boot(suite: str, bare_root: Pat
         remove(root)
 
 
-def test_power_off_is_quick_and_clean(fresh_machine: Machine) -> None:
-    install(fresh_machine)
-    fresh_machine.write(FRAGMENT, WATCHING)
-    fresh_machine.run("systemctl", "restart", "monitord")
-    fresh_machine.shell("mkdir -p /var/log/journal && systemctl restart systemd-journald")
-    fresh_machine.power_off()
-    fresh_machine.boot()
-    assert Installed(fresh_machine).state == "active"
-    output = fresh_machine.run("journalctl", "--boot=-1", "--output=json", "UNIT=monitord.service").stdout
-    lines = [str(json.loads(line)["MESSAGE"]) for line in output.splitlines()]
-    assert [line for line in lines if "Stopped" in line], lines
-    assert not [line for line in lines if "timed out" in line or "Failed" in line], lines
+def test_power_off_is_quick_and_clean(suite: str, ready_root: Path, deb: Path) -> None:
+    root = copy_of(ready_root, CACHE / "run" / suite / "restarted")
+    try:
+        copy_in(deb, root)
+        with Machine(root, suite) as machine:
+            install(machine)
+            machine.write(FRAGMENT, WATCHING)
+            machine.run("systemctl", "restart", "monitord")
+            machine.shell("mkdir -p /var/log/journal && systemctl restart systemd-journald")
+            machine.power_off()
+            machine.boot()
+            assert Installed(machine).state == "active"
+            output = machine.run("journalctl", "--boot=-1", "--output=json", "UNIT=monitord.service").stdout
+            lines = [str(json.loads(line)["MESSAGE"]) for line in output.splitlines()]
+            assert [line for line in lines if "Stopped" in line], lines
+            assert not [line for line in lines if "timed out" in line or "Failed" in line], lines
+    finally:
+        remove(root)
