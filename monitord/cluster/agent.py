@@ -30,6 +30,7 @@ from monitord.cluster.model import (
     Membership,
     NewDecision,
     Node,
+    NodeShard,
     Role,
     SharedHeartbeat,
     StoredReport,
@@ -321,6 +322,9 @@ class HubStore:
 
     async def write_intervention(self, intervention: Intervention) -> None:
         """Do nothing: the interventions of users of an agent apply to this host only."""
+
+    async def publish_monitors(self, node: str, shards: Sequence[NodeShard]) -> None:
+        """Do nothing: an agent decides nothing, and counts as having all monitors that its location is to check."""
 
     async def prune(self, keep_days: float) -> int:
         del keep_days

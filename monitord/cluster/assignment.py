@@ -1,11 +1,11 @@
 """The part of this node in the work of the cluster: which monitors it checks and decides, and for which notifiers."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from monitord.cluster.model import Membership, Role
-from monitord.cluster.sharding import owned_shards, owner_of_notifier, shard_of
+from monitord.cluster.model import Membership, NodeShard, Role
+from monitord.cluster.sharding import owned_shards, owner, owner_of_notifier, shard_of
 from monitord.dispatch.registry import Registry
 from monitord.monitors import Monitor
 from monitord.notifiers import NotifierSettings
@@ -15,6 +15,8 @@ class Assignment:
     """The `Placement` of the dispatcher, by the nodes that are live.
 
     Until the node is live, it counts as live at its location: it becomes live after a first round of checks.
+
+    A monitor that the node to which its shard is assigned does not have belongs to one of the nodes that have it.
     """
 
     def __init__(self, registry: Registry, node: str, location: str) -> None:
@@ -25,6 +27,10 @@ class Assignment:
         self._is_shared: WeakKeyDictionary[Monitor[Any], bool] = WeakKeyDictionary()
         self._checked_shards = owned_shards(node, {node})
         self._decided_shards: frozenset[int] = frozenset()
+        self._monitors: dict[str, dict[int, Mapping[str, str]]] = {}  # by node and shard
+        self._checked_for_others: frozenset[str] = frozenset()
+        self._decided_for_others: frozenset[str] = frozenset()
+        self._divided_among: tuple[Collection[str], Collection[str]] | None = None
         self._notifiers: frozenset[str] = frozenset()
 
     def is_shared(self, monitor: Monitor[Any]) -> bool:
@@ -47,7 +53,7 @@ class Assignment:
 
     def is_own_shard(self, name: str) -> bool:
         """Whether no other node of the location checks a monitor of this name, if it is to be checked there."""
-        return shard_of(name) in self._checked_shards
+        return shard_of(name) in self._checked_shards or name in self._checked_for_others
 
     def is_configured_here(self, name: str) -> bool:
         """Whether this node has a shared monitor of this name that its location is to check."""
@@ -70,8 +76,22 @@ class Assignment:
         """The shards whose monitors this node decides; empty while it is not live."""
         return self._decided_shards
 
+    @property
+    def decided_for_others(self) -> frozenset[str]:
+        """The monitors of other shards that this node decides, because their nodes do not have them."""
+        return self._decided_for_others
+
     def is_decided_here(self, name: str) -> bool:
-        return shard_of(name) in self._decided_shards
+        return shard_of(name) in self._decided_shards or name in self._decided_for_others
+
+    def nodes_with(self, monitor: str) -> list[str]:
+        """The known nodes that have published a shared monitor of this name, live or not."""
+        shard = shard_of(monitor)
+        return [
+            node.name
+            for node in self.membership.nodes
+            if monitor in self._monitors.get(node.name, {}).get(shard, ())
+        ]
 
     def update(self, membership: Membership, *, keeps_shards: bool = False) -> Collection[str]:
         """Apply the membership, and return the monitors whose checks begin or end here.
@@ -82,17 +102,53 @@ class Assignment:
         if keeps_shards:
             return ()
         deciding = membership.deciding_nodes()
+        of_location = {self.node, *membership.checking_nodes(self.location)}
+        if self._divided_among == (deciding, of_location):
+            return ()
+        self._divided_among = deciding, of_location
         self._decided_shards = owned_shards(self.node, deciding) if self.node in deciding else frozenset()
-        checked_shards = owned_shards(self.node, {self.node, *membership.checking_nodes(self.location)})
-        moved = checked_shards ^ self._checked_shards
-        self._checked_shards = checked_shards
-        if not moved:
+        self._decided_for_others = self._left_by_owners(self._decided_shards, deciding)
+        checked_shards = owned_shards(self.node, of_location)
+        checked_for_others = self._left_by_owners(checked_shards, of_location)
+        moved_shards = checked_shards ^ self._checked_shards
+        moved = checked_for_others ^ self._checked_for_others
+        self._checked_shards, self._checked_for_others = checked_shards, checked_for_others
+        if not moved_shards and not moved:
             return ()
         return [
             name
             for name, entry in self._registry.entries.items()
-            if self.is_shared(entry.monitor) and shard_of(name) in moved
+            if self.is_shared(entry.monitor) and (name in moved or shard_of(name) in moved_shards)
         ]
+
+    def note_monitors(self, published: NodeShard) -> None:
+        """Take the monitors that a node has in a shard, for the next `update`."""
+        shards = self._monitors.setdefault(published.node, {})
+        if shards.get(published.shard, {}) == published.monitors:
+            return
+        own = self._monitors.get(self.node, {}).get(published.shard)
+        # Nearly always the same, which is then stored once.
+        shards[published.shard] = own if own is not None and own == published.monitors else published.monitors
+        self._divided_among = None
+
+    def _left_by_owners(self, shards: Collection[int], nodes: Collection[str]) -> frozenset[str]:
+        """Return the monitors of other shards whose owners among `nodes` do not have them, and that are left to this
+        node. Nodes that have published nothing, such as agents, count as having all."""
+        found: list[str] = []
+        for shard, monitors in self._monitors.get(self.node, {}).items():
+            owning = None if not monitors or shard in shards else owner(shard, nodes)
+            if owning is None or owning not in self._monitors:
+                continue
+            theirs = self._monitors[owning].get(shard, {})
+            for name in () if theirs is monitors else monitors.keys() - theirs.keys():
+                able = [
+                    node
+                    for node in nodes
+                    if node not in self._monitors or name in self._monitors[node].get(shard, ())
+                ]
+                if owner(shard, able) == self.node:
+                    found.append(name)
+        return frozenset(found)
 
     def is_delivered_here(self, notifier: str) -> bool:
         """Whether a notifier was assigned to this node by the last call of `notifiers`."""

@@ -4,19 +4,25 @@ These are the monitors that they share, the routes, and the names of the notifie
 and the options of notifiers may differ.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from hashlib import blake2b
 from typing import Any
 
 from monitord.alerts import AlertSettings
+from monitord.cluster.assignment import Assignment
+from monitord.cluster.model import NodeShard
+from monitord.cluster.sharding import SHARDS, shard_of
 from monitord.cluster.turns import in_turns
 from monitord.config import Secret
+from monitord.dispatch.registry import Registry
 from monitord.monitors import MonitorSettings, monitor_type
 
 MONITORS = "monitors"
 """The key of a monitor is "monitors.NAME"."""
+_URL = re.compile(r"([a-z][a-z0-9+.-]*://)(?:[^/?#]*@)?([^?#]*)", re.IGNORECASE)
 
 
 async def configuration_digests(
@@ -46,20 +52,72 @@ def _digest(texts: Iterable[str]) -> str:
     return blake2b("\0".join(texts).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-def _tokens(value: object) -> Iterator[str]:
+def monitor_hash(settings: MonitorSettings) -> str:
+    """Return a hash of the settings of a monitor without its secrets, which could be guessed by its hash."""
+    tokens = "\0".join(_tokens(settings, _without_secret))
+    return blake2b(tokens.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def _without_secret(secret: Secret) -> str:
+    """Return a URL without user, password and query; "" for another secret."""
+    found = _URL.match(secret.reveal())
+    return "" if found is None else found[1] + found[2]
+
+
+class OwnMonitors:
+    """The shared monitors of this node, also those of its sources, as published to the other nodes."""
+
+    def __init__(self, registry: Registry, assignment: Assignment) -> None:
+        self._registry = registry
+        self._assignment = assignment
+        self._version: int | None = None
+        self._hashed: dict[str, tuple[MonitorSettings, str]] = {}
+
+    async def changed(self) -> Sequence[NodeShard]:
+        """Return the shards with monitors that were added, changed or removed since the last call; all in the first."""
+        version = self._registry.version
+        if version == self._version:
+            return ()
+        changed = set(range(SHARDS)) if self._version is None else set()
+        hashed: dict[str, tuple[MonitorSettings, str]] = {}
+        async for name, entry in in_turns(list(self._registry.entries.items())):
+            if not self._assignment.is_shared(entry.monitor):
+                continue
+            settings, known = entry.monitor.settings, self._hashed.get(name)
+            if known is None or known[0] is not settings:
+                hashed[name] = settings, monitor_hash(settings)
+                changed.add(shard_of(name))
+            else:
+                hashed[name] = known
+        changed.update(shard_of(name) for name in self._hashed.keys() - hashed.keys())
+        self._version, self._hashed = version, hashed
+        if not changed:
+            return ()
+        shards: dict[int, dict[str, str]] = {shard: {} for shard in sorted(changed)}
+        async for name, (_, digest) in in_turns(hashed.items()):
+            if (shard := shard_of(name)) in shards:
+                shards[shard][name] = digest
+        return [NodeShard(self._assignment.node, shard, monitors) for shard, monitors in shards.items()]
+
+    def forget(self) -> None:
+        """Return all shards in the next call of `changed`."""
+        self._version, self._hashed = None, {}
+
+
+def _tokens(value: object, text_of: Callable[[Secret], str] = Secret.reveal) -> Iterator[str]:
     """Return texts that are equal for equal values."""
     if isinstance(value, Enum):
         yield f"{type(value).__name__}.{value.name}"
     elif isinstance(value, Secret):
-        yield value.reveal()  # a URL is a secret, as it may contain a password
+        yield text_of(value)  # a URL is a secret, as it may contain a password
     elif is_dataclass(value) and not isinstance(value, type):
         yield type(value).__name__
         for field in fields(value):
             if field.compare:
                 yield field.name
-                yield from _tokens(getattr(value, field.name))
+                yield from _tokens(getattr(value, field.name), text_of)
     elif isinstance(value, Mapping | frozenset | set | tuple | list):
-        yield from _tokens_of_items(value)
+        yield from _tokens_of_items(value, text_of)
     elif isinstance(value, str | bytes | int | float | bool | None):
         yield repr(value)
     else:
@@ -67,13 +125,17 @@ def _tokens(value: object) -> Iterator[str]:
         yield type(value).__name__
 
 
-def _tokens_of_items(value: Mapping[Any, Any] | Collection[Any]) -> Iterator[str]:
+def _tokens_of_items(
+    value: Mapping[Any, Any] | Collection[Any], text_of: Callable[[Secret], str]
+) -> Iterator[str]:
     yield "("
     if isinstance(value, Mapping):
-        yield from sorted(" ".join((*_tokens(key), *_tokens(item))) for key, item in value.items())
+        yield from sorted(
+            " ".join((*_tokens(key, text_of), *_tokens(item, text_of))) for key, item in value.items()
+        )
     elif isinstance(value, frozenset | set):
-        yield from sorted(" ".join(_tokens(item)) for item in value)
+        yield from sorted(" ".join(_tokens(item, text_of)) for item in value)
     else:
         for item in value:
-            yield from _tokens(item)
+            yield from _tokens(item, text_of)
     yield ")"

@@ -128,9 +128,18 @@ class Decisions:
 
     async def decide(self, monitors: Collection[str] | None, is_settled: Callable[[Tally], bool]) -> None:
         """Decide the states of the monitors of this node, or only of some of them. Raises ClusterError."""
-        shards = self._assignment.decided_shards
-        if not shards or (monitors is not None and not monitors):
-            return
+        shards, for_others = self._assignment.decided_shards, self._assignment.decided_for_others
+        if shards and (monitors is None or monitors):
+            await self._decide(shards, monitors, is_settled)
+        if for_others := for_others if monitors is None else for_others.intersection(monitors):
+            await self._decide(None, for_others, is_settled)
+
+    async def _decide(
+        self,
+        shards: Collection[int] | None,
+        monitors: Collection[str] | None,
+        is_settled: Callable[[Tally], bool],
+    ) -> None:
         after: str | None = ""
         while after is not None:
             tally = await self._database.tally(self._assignment.node, shards, monitors, after)
@@ -300,9 +309,7 @@ class Decisions:
 
         These votes may not have been counted since that node has returned.
         """
-        tally = await self._database.tally(
-            self._assignment.node, self._assignment.decided_shards, merged.keys()
-        )
+        tally = await self._database.tally(self._assignment.node, None, merged.keys())
         if tally.is_stale or not is_settled(tally):
             return
         batch: list[NewDecision] = []
@@ -355,9 +362,11 @@ class Decisions:
             if entry.monitor.settings.renamed_from is not None and self._assignment.is_shared(entry.monitor):
                 successors[entry.monitor.settings.renamed_from] = name
         async for name, known in in_turns(list(self._known.items())):
-            if self._shared_entry(name) is not None or (
+            if (
+                self._shared_entry(name) is not None
+                or self._assignment.nodes_with(name)
                 # Its alert continues with the first decision under the new name.
-                name in successors and successors[name] not in self._known
+                or (name in successors and successors[name] not in self._known)
             ):
                 self._absent_since_s.pop(name, None)
             elif known.decision.state is State.PENDING:

@@ -271,6 +271,15 @@ class Intervention:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeShard:
+    """The shared monitors that a node has in a shard, each with a hash of its settings."""
+
+    node: str
+    shard: int
+    monitors: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """The rows that have changed since the last poll. Rows may be repeated."""
 
@@ -279,6 +288,7 @@ class Changes:
     interventions: tuple[Intervention, ...] = ()
     host_monitors: tuple[HostMonitor, ...] = ()
     heartbeats: tuple[SharedHeartbeat, ...] = ()
+    node_shards: tuple[NodeShard, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from monitord import __version__
 from monitord.alerts import Alerts, AlertSettings
 from monitord.clock import Clock
 from monitord.cluster.alone import Alone
-from monitord.cluster.configuration import configuration_digests, digest_of_all
+from monitord.cluster.configuration import OwnMonitors, configuration_digests, digest_of_all
 from monitord.cluster.deciding import REMOVE_AFTER_S, RENAME_WITHIN_S, Decisions, InputOf
 from monitord.cluster.delivering import Delivering
 from monitord.cluster.hub import Change, Hub
@@ -148,6 +148,7 @@ class ClusterNode:
         self._differences: Mapping[str, ConfigurationDifferences] = {}
         self._compared: frozenset[tuple[str, str]] = frozenset()
         self._differing_since_s: float | None = None
+        self._own_monitors = OwnMonitors(pipeline.registry, parts.assignment)
         self._is_ready, self._began_s, self._beats = False, 0.0, 0
         self._checked_count = 0
         self._has_shared_monitors = False
@@ -279,6 +280,7 @@ class ClusterNode:
             self._parts.heartbeats.repeat()
             if self._is_ready:
                 self._parts.host.repeat()
+            self._own_monitors.forget()
         if self._parts.alone.is_active or self._parts.alone.changed:
             await self._return()
 
@@ -363,14 +365,17 @@ class ClusterNode:
         for name in {node.name for node in before.nodes} - {node.name for node in membership.nodes}:
             self._host_monitors.pop(name, None)
         self._settling = observed(self._settling, membership.live_locations, now_s)
-        keeps_shards = now_s < self._keep_shards_until_s
+        self._divide_work(membership)
+        if now_s >= self._keep_shards_until_s:
+            self._log_nodes(membership)
+
+    def _divide_work(self, membership: Membership) -> None:
+        keeps_shards = self._clock.monotonic_s() < self._keep_shards_until_s
         moved = self._assignment.update(membership, keeps_shards=keeps_shards)
         if moved:
             self._parts.votes.forget([name for name in moved if not self._assignment.is_checked_here(name)])
             self._dispatcher.reassign(moved)
             self._beats = 0
-        if not keeps_shards:
-            self._log_nodes(membership)
 
     def _log_nodes(self, membership: Membership) -> None:
         """Log the nodes that have become live or have been lost since the last call."""
@@ -481,6 +486,9 @@ class ClusterNode:
         now_s = self._clock.monotonic_s()
         decides_all = now_s >= self._decide_all_at_s
         if decides_all:
+            await self._publish_monitors()
+        self._divide_work(self._assignment.membership)
+        if decides_all:
             await self._restore_states()
         await self._decisions.decide(None if decides_all else changed, self._observe_tally)
         if now_s >= self._evaluate_at_s:
@@ -492,6 +500,17 @@ class ClusterNode:
             await self._withdraw_votes(now_s)
             await self._find_unknown_locations()
             self._decide_all_at_s = now_s + DECIDE_ALL_EVERY_S
+
+    async def _publish_monitors(self) -> None:
+        """Publish which shared monitors this node has, after a change. Raises ClusterError."""
+        changed = await self._own_monitors.changed()
+        try:
+            await self._database.publish_monitors(self._settings.node, changed)
+        except BaseException:
+            self._own_monitors.forget()
+            raise
+        for shard in changed:
+            self._assignment.note_monitors(shard)
 
     async def _find_unknown_locations(self) -> None:
         """Find and log configured locations without a node, which check and deliver nothing."""
@@ -550,6 +569,9 @@ class ClusterNode:
                 of_node.pop(monitor.monitor, None)
             else:
                 of_node[monitor.monitor] = monitor
+        for shard in changes.node_shards:
+            if shard.node != self._settings.node:
+                self._assignment.note_monitors(shard)
         async for intervention in in_turns(changes.interventions):
             self._note_for_agents(intervention)
             if not self._parts.interventions.is_outdated(intervention):
@@ -641,6 +663,10 @@ class ClusterNode:
         The votes on a renamed monitor count until the first decision under its new name.
         """
         known = self._decisions.known
+        # The others of this location, which may have the monitor.
+        live = set(self._assignment.membership.checking_nodes(self._settings.location)) - {
+            self._settings.node
+        }
         renamed = {
             entry.monitor.settings.renamed_from
             async for name, entry in in_turns(list(self._entries.items()))
@@ -658,6 +684,7 @@ class ClusterNode:
                 and own.state in CONCLUSIVE
                 and is_over
                 and self._assignment.is_own_shard(name)
+                and not live.intersection(self._assignment.nodes_with(name))
             ):
                 self._parts.votes.withdraw(own)
             if name not in self._shared and not any(vote.state in CONCLUSIVE for vote in votes.values()):

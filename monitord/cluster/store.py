@@ -16,6 +16,7 @@ from monitord.cluster.model import (
     Membership,
     NewDecision,
     Node,
+    NodeShard,
     SharedHeartbeat,
     StoredReport,
     Tally,
@@ -39,6 +40,7 @@ class ClusterStore(Protocol):
     ) -> Membership: ...
 
     async def record(self, reports: Sequence[AgentReport]) -> tuple[Membership, Sequence[StoredReport]]: ...
+    async def publish_monitors(self, node: str, shards: Sequence[NodeShard]) -> None: ...
 
     async def tally(
         self,

@@ -51,6 +51,8 @@ class Registry:
     def __init__(self, silences: Silences | None = None) -> None:
         self.silences = Silences() if silences is None else silences
         self._entries: dict[str, MonitorEntry] = {}
+        self.version = 0
+        """Counts the monitors that were added, replaced or removed."""
         self._groups: list[MonitorEntry] | None = None
         self._relation_cache: _RelationCache | None = None
         """Both are None after a change of the monitors."""
@@ -63,10 +65,12 @@ class Registry:
     def add(self, entry: MonitorEntry) -> None:
         """Add a monitor, or replace the monitor of this name."""
         self._entries[entry.name] = entry
+        self.version += 1
         self._groups = self._relation_cache = None
 
     def remove(self, name: str) -> MonitorEntry | None:
         """Remove a monitor and return it; None if no monitor has this name."""
+        self.version += 1
         self._groups = self._relation_cache = None
         return self._entries.pop(name, None)
 

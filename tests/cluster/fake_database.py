@@ -31,6 +31,7 @@ from monitord.cluster.model import (
     Membership,
     NewDecision,
     Node,
+    NodeShard,
     ReportOutcome,
     SharedHeartbeat,
     StoredReport,
@@ -94,6 +95,7 @@ class FakeServer:
         self.host_monitors: dict[tuple[str, str], HostMonitor] = {}
         self.heartbeats: dict[str, HeartbeatFacts] = {}
         self.absences: dict[str, tuple[float, float]] = {}
+        self.node_shards: dict[tuple[str, int], NodeShard] = {}
         self.transitions: list[tuple[str, str]] = []
         self.decided_by: list[str] = []
         self.decided_at_once: list[int] = []
@@ -260,6 +262,13 @@ class FakeDatabase:
         if votes:
             server.wake()
 
+    async def publish_monitors(self, node: str, shards: Sequence[NodeShard]) -> None:
+        await self._reach()
+        if self._has_name(node):
+            self.server.node_shards.update({(node, each.shard): each for each in shards})
+            if shards:
+                self.server.wake()
+
     async def tally(
         self,
         node: str,
@@ -326,14 +335,17 @@ class FakeDatabase:
             tuple(server.interventions.values()),
             tuple(server.host_monitors.values()),
             tuple(SharedHeartbeat(name, facts) for name, facts in server.heartbeats.items()),
+            tuple(server.node_shards.values()),
         )
         before, self._seen = self._seen or Changes(), now
+        seen = set(map(id, before.node_shards))  # there are thousands, which are never edited
         return Changes(
             tuple(decision for decision in now.decisions if decision not in before.decisions),
             tuple(vote for vote in now.votes if vote not in before.votes),
             tuple(each for each in now.interventions if each not in before.interventions),
             tuple(each for each in now.host_monitors if each not in before.host_monitors),
             tuple(each for each in now.heartbeats if each not in before.heartbeats),
+            tuple(each for each in now.node_shards if id(each) not in seen),
         )
 
     async def wait(self, timeout_s: float) -> None:

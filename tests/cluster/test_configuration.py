@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monitord.cluster.configuration import configuration_digests, digest_of_all
+from monitord.cluster.configuration import configuration_digests, digest_of_all, monitor_hash
 from monitord.settings import Settings, read_settings
 from tests.fakes import run_in_fake_time
 
@@ -79,3 +79,25 @@ def test_digest_is_the_same_in_every_process(tmp_path: Path) -> None:
             check=True,
         )
         assert done.stdout.strip() == expected
+
+
+def monitor_hash_of(folder: Path, text: str) -> str:
+    (settings,) = read(folder, text).monitors
+    return monitor_hash(settings)
+
+
+@pytest.mark.parametrize(
+    ("options", "is_equal"),
+    [
+        ('url = "https://kim:other@www.example.org/a?token=other"', True),
+        ('url = "https://kim:secret@www.example.org/b?token=secret"', False),
+        ('url = "https://kim:secret@shop.example.org/a?token=secret"', False),
+        ('url = "https://kim:secret@www.example.org/a?token=secret"\ncheck_every = "7s"', False),
+    ],
+    ids=["secrets", "path", "host", "check_every"],
+)
+def test_published_hash_does_not_depend_on_secrets(tmp_path: Path, options: str, *, is_equal: bool) -> None:
+    before = monitor_hash_of(
+        tmp_path, '[monitors.web]\nurl = "https://kim:secret@www.example.org/a?token=secret"\n'
+    )
+    assert (monitor_hash_of(tmp_path, f"[monitors.web]\n{options}\n") == before) is is_equal

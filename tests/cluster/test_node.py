@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from itertools import count
 
 import pytest
 
 from monitord.alerts import AlertRoute
 from monitord.alerts.outbox import DeliveryStatus
+from monitord.cluster.sharding import owner, shard_of
 from monitord.cluster.view import UnknownLocation
 from monitord.model import Reason, State
 from monitord.monitors import MONITOR_TYPES
@@ -823,3 +825,115 @@ def test_status_of_a_delivery_is_in_the_database() -> None:
         assert row.delivered_by == "ops"
 
     run(main, "ams")
+
+
+# Monitors that only some nodes have
+
+
+def _owned_by(owner_name: str, nodes: tuple[str, ...]) -> str:
+    """Return the name of a monitor whose shard is assigned to a node."""
+    return next(name for name in map("web-{}".format, count()) if owner(shard_of(name), nodes) == owner_name)
+
+
+def run_differing(main: Main, nodes: Mapping[str, str], having: Collection[str], monitor: str) -> None:
+    """Run nodes at these locations, of which only some have the monitor."""
+
+    async def whole() -> None:
+        cluster = Cluster(FakeClock())
+        for name, location in nodes.items():
+            cluster.add(name, location, monitors=(monitor,) if name in having else ())
+        await cluster.begin()
+        try:
+            await main(cluster)
+        finally:
+            await cluster.end()
+
+    run_in_fake_time(whole)
+
+
+def test_monitor_that_the_node_of_its_shard_lacks_is_decided_and_notified() -> None:
+    nodes = ("ams", "fra", "hel")
+    monitor = _owned_by("ams", nodes)
+
+    async def main(cluster: Cluster) -> None:
+        for name in ("fra", "hel"):
+            cluster.nodes[name].alerts.apply(alert_settings(AlertRoute(("ops",), repeat_every_s=600.0)))
+        assert cluster.server.decisions[monitor].state is State.UP
+        cluster.fail("fra", "hel", monitor=monitor)
+        await until(lambda: cluster.sent == [f"DOWN: {monitor}"])
+        # Reminders are due while nothing changes.
+        await until(lambda: len(cluster.sent) == 2, 1200)
+        cluster.fail(monitor=monitor)
+        await until(lambda: len(cluster.sent) == 3)
+        # As nobody decides with the others when the configurations agree, only a node that has it does.
+        deciders = [world for world in cluster.nodes.values() if _is_decided_at(world, monitor)]
+        assert len(deciders) == 2
+        assert cluster.nodes["ams"] in deciders
+
+    run_differing(main, {name: name for name in nodes}, ("fra", "hel"), monitor)
+
+
+def test_node_of_a_shard_decides_again_when_it_has_the_monitor() -> None:
+    nodes = ("ams", "fra", "hel")
+    monitor = _owned_by("ams", nodes)
+
+    async def main(cluster: Cluster) -> None:
+        cluster.nodes["ams"].monitor(monitor)
+        cluster.nodes["ams"].configure()
+        await asyncio.sleep(30)
+        deciders = [world for world in cluster.nodes.values() if _is_decided_at(world, monitor)]
+        assert deciders == [cluster.nodes["ams"]]
+
+    run_differing(main, {name: name for name in nodes}, ("fra", "hel"), monitor)
+
+
+def test_monitor_that_the_node_of_its_shard_lacks_is_checked_by_another_of_the_location() -> None:
+    monitor = _owned_by("a", ("a", "b"))
+
+    async def main(cluster: Cluster) -> None:
+        cluster.fail("b", monitor=monitor)
+        await until(lambda: cluster.sent == [f"DOWN: {monitor}"])
+        # The node that lacks it does not withdraw the vote.
+        await asyncio.sleep(200)
+        assert cluster.server.votes[monitor, "fra"].state is State.DOWN
+        assert cluster.sent == [f"DOWN: {monitor}"]
+        cluster.nodes["a"].monitor(monitor)
+        cluster.nodes["a"].configure()
+        await asyncio.sleep(30)
+        assert cluster.server.votes[monitor, "fra"].node == "a"
+        before = cluster.nodes["b"].checks
+        await asyncio.sleep(60)
+        assert cluster.nodes["b"].checks == before
+
+    run_differing(main, {"a": "fra", "b": "fra"}, ("b",), monitor)
+
+
+def test_alert_of_a_removed_monitor_is_closed_although_the_configurations_differ() -> None:
+    monitor = _owned_by("ams", ("ams", "fra"))
+
+    async def main(cluster: Cluster) -> None:
+        cluster.nodes["ams"].monitor("other")
+        cluster.nodes["ams"].configure()
+        cluster.fail("fra", monitor=monitor)
+        await until(lambda: cluster.sent == [f"DOWN: {monitor}"])
+        await asyncio.sleep(200)
+        assert cluster.sent == [f"DOWN: {monitor}"]
+        cluster.nodes["fra"].remove(monitor)
+        await until(lambda: len(cluster.sent) == 2)
+        assert cluster.server.decisions[monitor].state is State.PENDING
+
+    run_differing(main, {"ams": "ams", "fra": "fra"}, ("fra",), monitor)
+
+
+def test_alert_is_not_closed_while_the_only_node_with_the_monitor_is_stopped() -> None:
+    monitor = _owned_by("ams", ("ams", "fra"))
+
+    async def main(cluster: Cluster) -> None:
+        cluster.fail("fra", monitor=monitor)
+        await until(lambda: cluster.sent == [f"DOWN: {monitor}"])
+        await cluster.nodes["fra"].kill()
+        await asyncio.sleep(300)
+        assert cluster.server.decisions[monitor].state is State.DOWN
+        del cluster.nodes["fra"]
+
+    run_differing(main, {"ams": "ams", "fra": "fra"}, ("fra",), monitor)

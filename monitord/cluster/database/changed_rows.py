@@ -31,10 +31,17 @@ class ChangedRows(Generic[Row]):
     The first `key_length` items of a row are its key.
     """
 
-    def __init__(self, statement: str, key_length: int, read_row: Callable[[Sequence[Any]], Row]) -> None:
+    def __init__(
+        self,
+        statement: str,
+        key_length: int,
+        read_row: Callable[[Sequence[Any]], Row],
+        rows_per_page: int = ROWS_PER_PAGE,
+    ) -> None:
         self._statement = statement
         self._key_length = key_length
         self._read_row = read_row
+        self._rows_per_page = rows_per_page
         self._since = _BEGINNING
         self._known: set[tuple[str, str]] = set()
         self._reread = _BEGINNING, ("",) * key_length
@@ -62,7 +69,7 @@ class ChangedRows(Generic[Row]):
                 if (changed_at, text) not in self._known:
                     row = json.loads(text)
                     changed[tuple(row[: self._key_length])] = self._read_row(row)
-            if len(rows) < ROWS_PER_PAGE:
+            if len(rows) < self._rows_per_page:
                 break
             position, key = self._place(rows[-1])
             is_first = False
@@ -77,7 +84,7 @@ class ChangedRows(Generic[Row]):
         if now_s < self._reread_at_s:
             return []
         rows = await session.run(self._page(*self._reread, is_first=False))
-        if len(rows) < ROWS_PER_PAGE:
+        if len(rows) < self._rows_per_page:
             self._reread, self._reread_at_s = (_BEGINNING, ("",) * self._key_length), now_s + REREAD_EVERY_S
         else:
             self._reread, self._reread_at_s = self._place(rows[-1]), now_s + REREAD_PAGE_EVERY_S
@@ -95,7 +102,7 @@ class ChangedRows(Generic[Row]):
             "is_first": is_first,
             "key": key[0],
             "second_key": key[-1],
-            "limit": ROWS_PER_PAGE,
+            "limit": self._rows_per_page,
             "overlap_s": OVERLAP_S,
         }
 

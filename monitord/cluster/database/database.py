@@ -32,6 +32,7 @@ from monitord.cluster.database.values import (
     intervention_of,
     node_of,
     node_row,
+    node_shard_of,
     report_rows,
     vote_of,
     vote_rows,
@@ -52,6 +53,7 @@ from monitord.cluster.model import (
     Membership,
     NewDecision,
     Node,
+    NodeShard,
     ReportOutcome,
     SharedHeartbeat,
     StoredReport,
@@ -77,6 +79,8 @@ CANDIDATES_PER_TALLY = 300
 VOTES_PER_STATEMENT = 500
 HOST_MONITORS_PER_STATEMENT = 500
 HEARTBEATS_PER_STATEMENT = 200
+SHARDS_PER_STATEMENT = 100
+"""A shard may have hundreds of monitors."""
 ALERTS_PER_TRANSACTION = 200
 PRUNED_PER_STATEMENT = 5000
 DIFFERENCES_PER_NODE = 20
@@ -111,6 +115,9 @@ class ClusterDatabase:
         self._interventions = ChangedRows(statements.CHANGED_INTERVENTIONS, 2, intervention_of)
         self._heartbeats = ChangedRows(statements.CHANGED_HEARTBEATS, 1, heartbeat_of)
         self._host_monitors = ChangedRows(statements.CHANGED_HOST_MONITORS, 2, host_monitor_of)
+        self._node_shards = ChangedRows(
+            statements.CHANGED_NODE_SHARDS, 2, node_shard_of, SHARDS_PER_STATEMENT
+        )
 
     @property
     def is_connected(self) -> bool:
@@ -207,6 +214,21 @@ class ClusterDatabase:
             await self._wake(self._reports)
         return membership, outcomes
 
+    async def publish_monitors(self, node: str, shards: Sequence[NodeShard]) -> None:
+        """Replace the monitors that a node has in some of the shards; wake the other nodes."""
+        changed = 0
+        for start in range(0, len(shards), SHARDS_PER_STATEMENT):
+            part = shards[start : start + SHARDS_PER_STATEMENT]
+            parameters = {
+                "node": node,
+                "run": self._run,
+                "shards": [each.shard for each in part],
+                "monitors": [Jsonb(each.monitors) for each in part],
+            }
+            changed += await self._execute(self._work, statements.PUBLISH_MONITORS, parameters)
+        if changed:
+            await self._wake(self._work)
+
     async def tally(
         self,
         node: str,
@@ -287,6 +309,7 @@ class ClusterDatabase:
                 self._interventions,
                 self._host_monitors,
                 self._heartbeats,
+                self._node_shards,
             ):
                 table.restart()
         decisions = await self._rows(self._decisions)
@@ -294,12 +317,14 @@ class ClusterDatabase:
         interventions = await self._rows(self._interventions)
         host_monitors = await self._rows(self._host_monitors)
         heartbeats = await self._rows(self._heartbeats)
+        node_shards = await self._rows(self._node_shards)
         found = Changes(
             tuple([decision for decision in decisions if decision.version]),
             tuple(votes),
             tuple(interventions),
             tuple(host_monitors),
             tuple([each for each in heartbeats if each is not None]),
+            tuple(node_shards),
         )
         self._followed_connection = connected
         return found
@@ -450,6 +475,7 @@ class ClusterDatabase:
             async with connection.transaction():
                 cursor = await connection.execute(statements.REMOVE_NODE, {"name": name})
                 await connection.execute(statements.REMOVE_CONFIGURATION, {"name": name})
+                await connection.execute(statements.REMOVE_SHARDS)
                 await connection.execute(statements.REMOVE_VOTES)
                 await connection.execute(statements.REMOVE_HOST_MONITORS, {"name": name})
             return cursor.rowcount == 1

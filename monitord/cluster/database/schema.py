@@ -6,6 +6,7 @@
 | `node`           | a node, as its last heartbeat has described it; `run`: which of several daemons this was    |
 |                  | `number`: of the last report of an agent                                                    |
 | `configuration`  | the digest of each section of a node's configuration, by its key; `digest`: that of all     |
+| `node_shard`     | the shared monitors that a node has in a shard, with a hash of the settings of each         |
 | `vote`           | the state of a monitor at one location                                                      |
 | `decision`       | the state that follows from the votes, and the record of its alert; version 0: none yet     |
 | `transition`     | each change of a decision                                                                   |
@@ -63,6 +64,16 @@ _VERSION_1 = (
         sections jsonb NOT NULL
     )
     """,
+    """
+    CREATE TABLE node_shard (
+        node text NOT NULL,
+        shard integer NOT NULL,
+        monitors jsonb NOT NULL,
+        changed_at timestamptz NOT NULL,
+        PRIMARY KEY (node, shard)
+    )
+    """,
+    "CREATE INDEX node_shard_changed_at ON node_shard (changed_at, node, shard)",
     """
     CREATE TABLE vote (
         monitor text NOT NULL,
@@ -204,6 +215,7 @@ TABLES = (
     "intervention",
     "heartbeat",
     "host_monitor",
+    "node_shard",
 )
 
 

@@ -112,6 +112,15 @@ SELECT ARRAY(SELECT DISTINCT key FROM known, jsonb_object_keys(sections) AS key 
 WHERE NOT EXISTS (SELECT 1 FROM node WHERE role = 'node' AND {_RECENT} AND name NOT IN (SELECT node FROM known))
 """
 
+PUBLISH_MONITORS = f"""
+INSERT INTO node_shard (node, shard, monitors, changed_at)
+SELECT %(node)s, shard, monitors, now()
+FROM unnest(%(shards)s::integer[], %(monitors)s::jsonb[]) AS published (shard, monitors)
+WHERE {_HAS_NAME}
+ON CONFLICT (node, shard) DO UPDATE SET monitors = excluded.monitors, changed_at = excluded.changed_at
+WHERE node_shard.monitors IS DISTINCT FROM excluded.monitors
+"""
+
 # Each monitor has a decision from its first vote on, so that no statement searches for monitors without one.
 EXPECT_DECISIONS = """
 INSERT INTO decision (monitor, shard, state, since, reason, detail, version, changed_at)
@@ -300,6 +309,12 @@ CHANGED_INTERVENTIONS = _CHANGED.format(
     "intervention.changed_at, intervention.kind, intervention.key",
     "%(key)s::text, %(second_key)s::text",
 )
+CHANGED_NODE_SHARDS = _CHANGED.format(
+    "node_shard",
+    "json_build_array(node, shard::text, monitors)",
+    "node_shard.changed_at, node_shard.node, node_shard.shard",
+    "%(key)s::text, coalesce(nullif(%(second_key)s, ''), '-1')::integer",
+)
 
 CHANGED_HEARTBEATS = _CHANGED.format(
     "heartbeat",
@@ -421,6 +436,7 @@ UPDATE decision SET alert = %(alert)s, version = version + 1, changed_at = now()
 
 REMOVE_NODE = "DELETE FROM node WHERE name = %(name)s"
 REMOVE_CONFIGURATION = "DELETE FROM configuration WHERE node = %(name)s"
+REMOVE_SHARDS = "DELETE FROM node_shard WHERE node NOT IN (SELECT name FROM node)"
 REMOVE_VOTES = "DELETE FROM vote WHERE location NOT IN (SELECT location FROM node)"
 REMOVE_HOST_MONITORS = "DELETE FROM host_monitor WHERE node = %(name)s"
 

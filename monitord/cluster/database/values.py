@@ -17,6 +17,7 @@ from monitord.cluster.model import (
     InterventionKind,
     NewDecision,
     Node,
+    NodeShard,
     Role,
     SharedHeartbeat,
     Vote,
@@ -221,6 +222,11 @@ def host_monitor_of(row: Sequence[Any]) -> HostMonitor:
         acknowledged_by,
         maintenance,
     )
+
+
+def node_shard_of(row: Sequence[Any]) -> NodeShard:
+    node, shard, monitors = row
+    return NodeShard(node, int(shard), monitors)
 
 
 def _state_of(code: str) -> State:

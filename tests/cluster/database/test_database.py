@@ -32,6 +32,7 @@ from monitord.cluster.model import (
     Membership,
     NewDecision,
     Node,
+    NodeShard,
     SharedHeartbeat,
     Tally,
 )
@@ -107,6 +108,27 @@ def names(tally: Tally) -> list[str]:
 
 
 # Heartbeats and votes
+
+
+async def test_monitors_of_a_node_are_published_by_shard(connect: Connect, sql: Sql) -> None:
+    first, second = await connect(), await connect()
+    await first.beat(node("fra1"), [])
+    await second.changes()
+    shards = [NodeShard("fra1", number, {f"web-{number}": "0123"}) for number in range(250)]
+    await first.publish_monitors("fra1", shards)
+    found = (await second.changes()).node_shards
+    assert sorted(found, key=lambda each: each.shard) == shards
+    # Only what has changed is written.
+    await first.publish_monitors("fra1", [replace(shards[7], monitors={}), *shards[8:]])
+    assert (await second.changes()).node_shards == (NodeShard("fra1", 7, {}),)
+    assert (await first.changes()).node_shards != ()
+    # A daemon that has lost the name of the node changes nothing.
+    age(sql, "fra1")
+    await second.beat(node("fra1"), [])
+    await first.publish_monitors("fra1", shards)
+    assert sql("SELECT monitors FROM node_shard WHERE shard = 7") == [({},)]
+    await second.remove_node("fra1")
+    assert sql("SELECT count(*) FROM node_shard") == [(0,)]
 
 
 async def test_heartbeat_describes_the_node(connect: Connect) -> None:
