@@ -41,17 +41,25 @@ class ClusterSettings:
 
 def read_cluster(table: Table) -> ClusterSettings:
     """Read the table [cluster]."""
+    host_name = socket.gethostname()
     # All keys are read in any case, so that an unknown key is reported together with the missing library.
     hub = _hub(table)
     settings = ClusterSettings(
         database=Secret("") if hub is not None and "database" not in table else table.secret("database"),
         location=table.text_or_source("location", check_location, default="", required=True),
-        node=table.text_or_source("node", check_location, default=socket.gethostname()),
+        node=table.text_or_source("node", check_location, default=host_name),
         alone_after_s=table.duration(
             "alone_after", default=DEFAULT_ALONE_AFTER_S, minimum=SHORTEST_ALONE_AFTER_S
         ),
         hub=hub,
     )
+    if table.look_up("node") is None:
+        try:
+            check_location(host_name)
+        except InvalidValueError:
+            table.error(
+                "node", f"is missing, and the host name {host_name!r} cannot be used", 'write node = "mon1"'
+            )
     if hub is not None:
         if "database" in table:
             table.error(

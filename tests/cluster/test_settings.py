@@ -116,6 +116,14 @@ def test_defaults_are_the_host_name_and_a_minute(tmp_path: Path) -> None:
     assert "db1" not in repr(cluster)
 
 
+def test_host_name_that_cannot_be_used_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "a" * 101)
+    (error,) = errors_of(tmp_path, CLUSTER)
+    assert "node" in error
+    assert 'write node = "mon1"' in error
+    assert read_cluster(tmp_path, 'database = "host=db1"\nlocation = "fra"\nnode = "mon1"\n').node == "mon1"
+
+
 def test_values_are_read_from_credential_file_and_environment(tmp_path: Path) -> None:
     (tmp_path / "cluster-db").write_text("postgresql://monitord:secret@db1/monitord\n")
     place = tmp_path / "place"

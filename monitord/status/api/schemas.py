@@ -187,7 +187,10 @@ _LOCATION: dict[str, Property] = {
     "since": (nullable(TIME), "The time since which it is in this state there, by the clock of the node."),
     "reason": (nullable(REASON), "The reason code of the state."),
     "detail": (nullable(TEXT), "The human-readable outcome of the check that led to it."),
-    "node": (nullable(TEXT), "The node that has reported it."),
+    "node": (
+        nullable(TEXT),
+        "The node that has reported it. It may have stopped since, until another node has checked the monitor.",
+    ),
     "checked_at": (nullable(TIME), "The start of that check."),
 }
 
