@@ -6,7 +6,8 @@ votes are evaluated again every few seconds, so nothing depends on the order of 
 
 import logging
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
@@ -28,6 +29,7 @@ from monitord.cluster.store import ClusterStore
 from monitord.cluster.turns import in_turns
 from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.registry import Registry
+from monitord.errors import ClusterError
 from monitord.model import Reason, State
 from monitord.notifiers import Notification
 
@@ -96,6 +98,7 @@ class Decisions:
         self._changes: list[tuple[str, ChangeAlert]] = []
         self._absent_since_s: dict[str, float] = {}
         self._renamed_since_s: dict[str, float] = {}
+        self._bugs: dict[str, str] = {}
         self.won_count = 0
         self.lost_count = 0
         self.on_decision: Callable[[ClusterDecision], object] = lambda _: None
@@ -151,29 +154,48 @@ class Decisions:
     async def _decide_candidates(self, tally: Tally, *, is_settled: bool) -> None:
         batch: list[NewDecision] = []
         async for candidate in in_turns(tally.candidates):
-            entry = self._shared_entry(candidate.monitor)
-            # Without a state of the cluster the monitor is new here, and a pause is not applied yet.
-            if entry is None or entry.state.cluster is None or entry.state.pause is not None:
-                continue
-            before, settings = candidate.decision, entry.monitor.settings
-            if before is None and (former := self._former(entry)) is not None:
-                if self._waits_for_rename(candidate, former.monitor):
-                    continue
-                before = _renamed(former, entry.name)
-            after = decide(
-                replace(candidate, decision=before),
-                tally,
-                settings.quorum,
-                settings.locations or None,
-                self._clock.now(),
-                is_settled=is_settled,
-            )
-            if after is None and before is not candidate.decision:
-                after = before  # the first decision under the new name
-            if after is not None:
-                alert = None if before is None else Known.of(before).alert
-                await self._add(batch, self._new(entry, candidate.decision, after, alert, candidate.votes))
+            with self._guard(candidate.monitor):
+                await self._add(batch, self._decided(candidate, tally, is_settled=is_settled))
         await self._write(batch)
+
+    @contextmanager
+    def _guard(self, monitor: str) -> Iterator[None]:
+        """Log a bug in the decision on a monitor, when it changes: the other monitors are decided."""
+        try:
+            yield
+            self._bugs.pop(monitor, None)
+        except ClusterError:
+            raise
+        except Exception as error:
+            if self._bugs.get(monitor) != repr(error):
+                log.exception("%s: bug in the decision", monitor)
+            self._bugs[monitor] = repr(error)
+
+    def _decided(self, candidate: Candidate, tally: Tally, *, is_settled: bool) -> NewDecision | None:
+        """Return the next decision on a candidate; None: there is none, or it is not to be decided here now."""
+        entry = self._shared_entry(candidate.monitor)
+        # Without a state of the cluster the monitor is new here, and a pause is not applied yet.
+        if entry is None or entry.state.cluster is None or entry.state.pause is not None:
+            return None
+        before, settings = candidate.decision, entry.monitor.settings
+        if before is None and (former := self._former(entry)) is not None:
+            if self._waits_for_rename(candidate, former.monitor):
+                return None
+            before = _renamed(former, entry.name)
+        after = decide(
+            replace(candidate, decision=before),
+            tally,
+            settings.quorum,
+            settings.locations or None,
+            self._clock.now(),
+            is_settled=is_settled,
+        )
+        if after is None and before is not candidate.decision:
+            after = before  # the first decision under the new name
+        if after is None:
+            return None
+        alert = None if before is None else Known.of(before).alert
+        return self._new(entry, candidate.decision, after, alert, candidate.votes)
 
     def _former(self, entry: MonitorEntry) -> ClusterDecision | None:
         """Return the decision on a renamed monitor under its previous name."""
@@ -299,7 +321,8 @@ class Decisions:
                 if len(merged) < MAX_MERGED:
                     merged[name] = known
             else:
-                await self._add(batch, self._new(entry, known.decision, known.decision, known.alert))
+                with self._guard(name):
+                    await self._add(batch, self._new(entry, known.decision, known.decision, known.alert))
         await self._write(batch)
         if merged:
             await self._close_merged(merged, is_settled)
@@ -318,7 +341,8 @@ class Decisions:
             entry = self._shared_entry(name)
             if entry is None or (name in disputed and not _is_up(disputed[name], entry)):
                 continue
-            await self._add(batch, self._new(entry, known.decision, known.decision, known.alert))
+            with self._guard(name):
+                await self._add(batch, self._new(entry, known.decision, known.decision, known.alert))
         await self._write(batch)
 
     async def _write_changes(self) -> None:

@@ -189,6 +189,9 @@ class ClusterNode:
             self._record_conflict(error)
         except (ClusterError, TimeoutError) as error:
             await self._record_failure(error)
+        except Exception as error:
+            log.exception("cluster: bug in the first heartbeat")
+            await self._record_failure(error)
 
     def apply(self, monitors: tuple[MonitorSettings, ...], alerts: AlertSettings) -> None:
         """Take a configuration. Its digests are computed with the next heartbeat."""
@@ -267,8 +270,10 @@ class ClusterNode:
             if isinstance(error, NodeNameError):
                 self._record_conflict(error)
                 return
-            if isinstance(error, ClusterError):
+            if isinstance(error, Exception):
+                # After a bug as well: a node that cannot report must not stay silent.
                 await self._record_failure(error)
+            if isinstance(error, ClusterError):
                 return
             raise
         self._parts.votes.mark_reported(votes)

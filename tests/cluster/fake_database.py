@@ -138,6 +138,8 @@ class FakeDatabase:
     `hides_others`: it sees no other node. `disconnects_at`: the operation and whether it takes effect before the
     connection is lost permanently. `round_trip_s`: the duration of a statement; those of a session wait for each other.
     `holds_answers`: the node is stopped, so that it does not read the answer to a heartbeat until this is set.
+    connection is lost for good. `bug`: raised by heartbeats. `round_trip_s`: the duration of a statement; those of a
+    session wait for each other.
     """
 
     def __init__(self, server: FakeServer) -> None:
@@ -145,6 +147,7 @@ class FakeDatabase:
         self.is_disconnected = False
         self.hides_others = False
         self.disconnects_at: tuple[str, bool] | None = None
+        self.bug: Exception | None = None
         self.round_trip_s = 0.0
         self.holds_answers: asyncio.Event | None = None
         self._sessions: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -196,6 +199,8 @@ class FakeDatabase:
         heartbeats: Sequence[SharedHeartbeat] = (),
     ) -> Membership:
         now_s = await self._reach("beat")
+        if self.bug is not None:
+            raise self.bug
         server = self.server
         if server.is_live(node.name) and server.runs.get(node.name) is not self:
             raise NodeNameError(f"another daemon takes part in the cluster as the node {node.name}")

@@ -827,6 +827,34 @@ def test_status_of_a_delivery_is_in_the_database() -> None:
     run(main, "ams")
 
 
+def test_node_whose_heartbeats_fail_by_a_bug_notifies_alone() -> None:
+    async def main(cluster: Cluster) -> None:
+        cluster.nodes["fra"].database.bug = RuntimeError("no error of the database")
+        cluster.fail("fra")
+        await until(lambda: cluster.nodes["fra"].sent == ["DOWN: web"])
+        cluster.nodes["fra"].database.bug = None
+        await until(lambda: cluster.nodes["fra"].node.view().alone_since is None)
+
+    run(main, "ams", "fra", "hel")
+
+
+def test_bug_in_the_decision_on_a_monitor_does_not_affect_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main(cluster: Cluster) -> None:
+        for world in cluster.nodes.values():
+            # Not a state that votes of this release can have.
+            object.__setattr__(world.dispatcher.entries["a"].monitor.settings, "quorum", "most")
+        cluster.fail(*cluster.nodes, monitor="a")
+        cluster.fail(*cluster.nodes, monitor="b")
+        await until(lambda: cluster.sent == ["DOWN: b"])
+        await asyncio.sleep(30)
+        assert cluster.states("a") == {State.UP}
+
+    run(main, "ams", "fra", monitors=("a", "b"))
+    assert caplog.text.count("a: bug in the decision") == 1
+
+
 # Monitors that only some nodes have
 
 

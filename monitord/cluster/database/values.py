@@ -1,8 +1,10 @@
 """Values of the cluster as rows of the database, and back.
 
-PostgreSQL rejects the character NUL and unpaired surrogates in texts and in JSON, which responses may contain.
+PostgreSQL rejects the character NUL and unpaired surrogates in texts and in JSON, which responses may contain, and
+numbers in JSON that are not finite.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -36,10 +38,12 @@ def cleaned(text: str) -> str:
 
 
 def cleaned_json(value: Any) -> Any:
-    """Return the same for all texts of a JSON value."""
+    """Return the same for all texts of a JSON value. Numbers that are not finite become null."""
     match value:
         case str():
             return cleaned(value)
+        case float() if not math.isfinite(value):
+            return None
         case Mapping():
             return {cleaned(str(key)): cleaned_json(item) for key, item in value.items()}
         case list() | tuple():
