@@ -122,6 +122,8 @@ def initialization_lines(done: "Initialization") -> list[str]:
         f"clock of this host: {abs(done.time_offset_s):.3f} s "
         f"{'behind' if done.time_offset_s < 0 else 'ahead of'} that of the database",
     ]
+    if done.warning is not None:
+        lines.append(f"warning: {plain(done.warning)}")
     if abs(done.time_offset_s) > LARGE_OFFSET_S:
         lines.append(
             "warning: the clocks differ; set both by NTP, and check them with timedatectl: "

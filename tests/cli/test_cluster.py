@@ -316,3 +316,4 @@ def test_clock_that_differs_is_a_warning() -> None:
     ]
     assert lines[4].startswith("warning: the clocks differ")
     assert len(initialization_lines(replace(done, time_offset_s=0.1))) == 4
+    assert initialization_lines(replace(done, warning="not verified"))[4] == "warning: not verified"

@@ -50,6 +50,10 @@ _HINTS = {
 }
 _CONNECTION_HINT = "check `database` in [cluster], and that the server runs and permits the connection"
 _ENCRYPTED = frozenset({"require", "verify-ca", "verify-full"})
+UNVERIFIED = (
+    "the certificate of the database at {} is not verified, so another host could pose as the database"
+)
+VERIFY_HINT = "write sslmode=verify-full and sslrootcert in `database` of [cluster]"
 
 _DEFAULTS = {
     "application_name": "monitord",
@@ -122,6 +126,12 @@ class ConnectionString:
                 hint="write sslmode=verify-full with sslrootcert, or sslmode=require",
             )
         self._encrypted_mode = mode or "require"
+        # With an authority, `require` verifies the certificate as `verify-ca` does.
+        is_verified = (
+            self._encrypted_mode != "require" or given.get("sslrootcert") or environ.get("PGSSLROOTCERT")
+        )
+        self.unverified_host = remote[0] if remote and not is_verified else None
+        """Another host whose certificate is not verified; None if there is none."""
         self._parameters = {**_DEFAULTS, **given}
         for key in ("host", "hostaddr", "port"):
             self._parameters.pop(key, None)

@@ -4,6 +4,7 @@ Each operation is one transaction, and the database compares all times with its 
 """
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
@@ -19,7 +20,13 @@ from monitord.alerts.outbox import DeliveryStatus
 from monitord.clock import Clock
 from monitord.cluster.database import schema, statements
 from monitord.cluster.database.changed_rows import ChangedRows, Row
-from monitord.cluster.database.connection import Connection, ConnectionString, Session
+from monitord.cluster.database.connection import (
+    UNVERIFIED,
+    VERIFY_HINT,
+    Connection,
+    ConnectionString,
+    Session,
+)
 from monitord.cluster.database.values import (
     cleaned,
     cleaned_json,
@@ -64,6 +71,8 @@ from monitord.errors import ClusterError, NodeNameError
 from monitord.monitors.heartbeat.shared import merged as merged_facts
 from monitord.net.base.resolver import Resolver
 
+log = logging.getLogger("monitord")
+
 CLAIM_S = 10.0
 """A claim on a notification ends this long after it was made or renewed, in seconds."""
 OVERDUE_S = 15.0
@@ -73,7 +82,7 @@ TRANSACTION_S = 10.0
 
 It is the same for both, so that a node whose database is too slow is alone, and is not live without deliveries.
 """
-LISTEN_AGAIN_S = 2.0
+LISTEN_AGAIN_S, LONGEST_LISTEN_AGAIN_S = 2.0, 60.0
 CANDIDATES_PER_TALLY = 300
 """Reading more at once would hold up the event loop."""
 VOTES_PER_STATEMENT = 500
@@ -98,6 +107,7 @@ class ClusterDatabase:
     def __init__(self, conninfo: str, clock: Clock, resolver: Resolver) -> None:
         """`conninfo`: a connection string or URI of libpq. Raises ClusterError if it is invalid."""
         target = ConnectionString(conninfo)
+        self._unverified_host = target.unverified_host
         self._clock = clock
         self._run = secrets.token_hex(8)
         # A heartbeat does not wait for other operations, nor does an attempt to deliver.
@@ -127,6 +137,8 @@ class ClusterDatabase:
     async def open(self) -> None:
         """Connect, check that the tables are usable, and start to listen for changes, even if the database fails."""
         if self._listener is None:
+            if self._unverified_host is not None:
+                log.warning("cluster: %s; %s", UNVERIFIED.format(self._unverified_host), VERIFY_HINT)
             self._listener = asyncio.create_task(self._listen(), name="cluster: listen")
         await self._heart.run(_nothing)
         await self._work.run(_nothing)
@@ -597,11 +609,19 @@ class ClusterDatabase:
                 self._has_changes.set()
             return True
 
-        can_listen = True
+        can_listen, pause_s, bug = True, LISTEN_AGAIN_S, ""
         while can_listen:
-            with suppress(ClusterError):
+            try:
                 can_listen = await self._listening.run(listened, None)
-            await asyncio.sleep(LISTEN_AGAIN_S)
+                pause_s, bug = LISTEN_AGAIN_S, ""
+            except ClusterError:
+                pause_s, bug = LISTEN_AGAIN_S, ""  # the heartbeat reports a database that does not respond
+            except Exception as error:
+                pause_s = min(2 * pause_s, LONGEST_LISTEN_AGAIN_S)
+                if repr(error) != bug:
+                    log.exception("cluster: bug in the task that listens for changes; it connects again")
+                bug = repr(error)
+            await asyncio.sleep(pause_s)
 
 
 async def _nothing(connection: Connection) -> None:

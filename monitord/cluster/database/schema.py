@@ -21,10 +21,16 @@ are not compared.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from monitord.clock import Clock
-from monitord.cluster.database.connection import Connection, ConnectionString, Session
+from monitord.cluster.database.connection import (
+    UNVERIFIED,
+    VERIFY_HINT,
+    Connection,
+    ConnectionString,
+    Session,
+)
 from monitord.errors import ClusterError
 from monitord.net.base.resolver import Resolver
 
@@ -223,7 +229,8 @@ TABLES = (
 class Initialization:
     """The result of `initialize`. `version_before` 0: there were no tables.
 
-    `time_offset_s`: the clock of this host minus that of the database.
+    `time_offset_s`: the clock of this host minus that of the database. `warning`: the certificate of the server is not
+    verified; None if it is, or if the connection does not leave this host.
     """
 
     version_before: int
@@ -231,6 +238,7 @@ class Initialization:
     server_version: str
     is_encrypted: bool
     time_offset_s: float
+    warning: str | None = None
 
 
 async def initialize(conninfo: str, clock: Clock, resolver: Resolver) -> Initialization:
@@ -239,16 +247,19 @@ async def initialize(conninfo: str, clock: Clock, resolver: Resolver) -> Initial
     Raises ClusterError, with a hint, if the server does not respond or is too old, if the connection string permits a
     connection to another host without TLS, or if the user lacks a privilege.
     """
-    session = Session(ConnectionString(conninfo), clock, resolver)
+    target = ConnectionString(conninfo)
+    session = Session(target, clock, resolver)
 
     async def migrated(connection: Connection) -> Initialization:
         async with connection.transaction():
             return await _migrate(connection, clock)
 
     try:
-        return await session.run(migrated, _LIMIT_OF_MIGRATION_S)
+        done = await session.run(migrated, _LIMIT_OF_MIGRATION_S)
     finally:
         await session.close()
+    host = target.unverified_host
+    return done if host is None else replace(done, warning=f"{UNVERIFIED.format(host)}; {VERIFY_HINT}")
 
 
 async def check(connection: Connection) -> None:

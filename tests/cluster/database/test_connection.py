@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 import psycopg
 import pytest
@@ -89,6 +90,39 @@ def test_mode_without_tls_is_rejected_off_this_host(mode: str) -> None:
     assert "verify-full" in caught.value.hint
     with pytest.raises(ClusterError):
         ConnectionString("host=db2", {"PGSSLMODE": mode})
+
+
+@pytest.mark.parametrize(
+    ("conninfo", "environ", "host"),
+    [
+        ("dbname=monitord", {}, None),
+        ("host=localhost sslmode=require", {}, None),
+        ("host=localhost,db2", {}, "db2"),
+        ("host=db1 sslmode=require", {}, "db1"),
+        ("host=db1 sslmode=require sslrootcert=ca.pem", {}, None),
+        ("host=db1", {"PGSSLROOTCERT": "ca.pem"}, None),
+        ("host=db1 sslmode=verify-ca", {}, None),
+        ("host=db1", {"PGSSLMODE": "verify-full"}, None),
+    ],
+    ids=["socket", "loopback", "second", "require", "authority", "environment", "verify-ca", "verify-full"],
+)
+def test_server_without_verified_certificate_is_known(
+    conninfo: str, environ: Mapping[str, str], host: str | None
+) -> None:
+    assert ConnectionString(conninfo, environ).unverified_host == host
+
+
+async def test_node_warns_of_a_server_without_verified_certificate(
+    clock: FakeClock, resolver: Resolver, caplog: pytest.LogCaptureFixture
+) -> None:
+    resolver_of_nothing = resolver_without_queue(lambda name, family: [])
+    database = ClusterDatabase("host=db1.invalid dbname=monitord", clock, resolver_of_nothing)
+    for _ in range(2):
+        with pytest.raises(ClusterError):
+            await database.open()
+    assert caplog.text.count("the certificate of the database at db1.invalid is not verified") == 1
+    await database.close()
+    await resolver_of_nothing.close()
 
 
 @pytest.mark.parametrize(
@@ -250,6 +284,40 @@ async def test_terminated_connection_is_an_error_and_then_replaced(
     # After a reconnect all rows are read, because a server that has taken over may have other rows.
     assert len((await database.changes()).votes) == 1
     await database.wait(1000)  # it listens again
+
+
+async def test_listening_survives_a_bug(
+    server: Database,
+    connect: Connect,
+    conninfo: str,
+    name: str,
+    clock: FakeClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Faulty(Resolver):
+        is_fixed = False
+
+        async def resolve(self, name: str, *args: Any) -> tuple[str, ...]:
+            if not self.is_fixed:
+                raise RuntimeError("no error of the resolver")
+            return ("127.0.0.1",)
+
+    resolver = Faulty(lambda name, family: [])
+    database = ClusterDatabase(
+        f"host=db.localhost port={server.port} dbname={name} user=postgres password={PASSWORD} sslmode=disable",
+        clock,
+        resolver,
+    )
+    with pytest.raises(RuntimeError):
+        await database.open()
+    while "bug in the task that listens" not in caplog.text:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    resolver.is_fixed = True
+    await database.open()
+    async with asyncio.timeout(60):
+        await database.wait(1000)  # it listens
+    await database.close()
+    await resolver.close()
 
 
 async def test_server_that_stops_and_starts_again(clock: FakeClock, resolver: Resolver) -> None:

@@ -201,4 +201,6 @@ async def test_encrypted_connection(tmp_path: Path, clock: FakeClock, resolver: 
     files = {"server.crt": issued.chain_file, "server.key": issued.key_file}
     with postgresql("-c", "ssl=on", files=files) as server:
         conninfo = f"{administrator(server, 'postgres')} sslmode=require"
-        assert (await initialize(conninfo, clock, resolver)).is_encrypted
+        done = await initialize(conninfo, clock, resolver)
+        assert done.is_encrypted
+        assert done.warning is None  # within this host
