@@ -71,6 +71,7 @@ from monitord.systemd.watchdog import Watchdog
 from monitord.web import Application
 
 if TYPE_CHECKING:
+    from monitord.cluster.model import Intervention
     from monitord.cluster.node import ClusterNode
     from monitord.cluster.parts import ClusterParts
     from monitord.cluster.spool import VoteSpool
@@ -357,9 +358,16 @@ class ApplicationContainer(Container):
             self.pipeline,
             self.alert_inputs.of,
             self.alerts,
-            self.interventions.apply,
+            self._apply_intervention,
             self.clock,
         )
+
+    def _apply_intervention(self, intervention: "Intervention") -> None:
+        """Apply an intervention of another node."""
+        if intervention.kind.value == "link_use" and intervention.record is not None:
+            self.action_links.note_used(intervention.key, intervention.record)
+        else:
+            self.interventions.apply(intervention)
 
     # -- notifications ------------------------------------------------------------------------------------
 
@@ -386,8 +394,18 @@ class ApplicationContainer(Container):
     def action_links(self) -> ActionLinks:
         key_path = None if self.history_path is None else self.history_path.with_name(KEY_NAME)
         return ActionLinks(
-            key_path, self.clock, self.history.save_daemon_state, self.saved_state.daemon_states
+            key_path,
+            self.clock,
+            self.history.save_daemon_state,
+            self.saved_state.daemon_states,
+            self._publish_link_use,
         )
+
+    def _publish_link_use(self, link_id: str, record: Mapping[str, Any]) -> None:
+        if self.cluster_parts is not None:
+            from monitord.cluster.model import Intervention, InterventionKind  # noqa: PLC0415 - see `cluster_store`
+
+            self.cluster_parts.interventions.publish(Intervention(InterventionKind.LINK_USE, link_id, record))
 
     @provide
     def notifier_tools(self) -> NotifierTools:

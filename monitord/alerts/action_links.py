@@ -8,7 +8,8 @@ in base64url. The MAC is HMAC-SHA-256 (RFC 2104), truncated to 128 bits as its s
 not secret. They follow from the notification, so all delivery attempts of a message contain the same links, and
 nothing is stored for a link until it is used. Used links are remembered until they have expired.
 
-Only the key is secret. It is in a file of the state directory, and a new key makes all previous links invalid.
+Only the key is secret. It is in a file of the state directory, and a new key makes all previous links invalid. The
+nodes of a cluster share a key (`adopt`) and the uses of links (`on_use`), so that each of them serves the links of all.
 """
 
 import asyncio
@@ -91,7 +92,8 @@ class ActionLinks:
     """Creates and verifies links, and remembers the links that have been used.
 
     `key_path` None: there is no state directory, so neither links nor alerts outlive the process. `save` stores a
-    record under a key; `records` are the records of an earlier run.
+    record under a key; `records` are the records of an earlier run. `on_use` is called with the id of each link that is used
+    here, and a record for `note_used` of the other nodes of a cluster.
     """
 
     def __init__(
@@ -100,7 +102,9 @@ class ActionLinks:
         clock: Clock,
         save: Callable[[str, Mapping[str, Any] | None], None],
         records: Mapping[str, Mapping[str, Any]],
+        on_use: Callable[[str, Mapping[str, Any]], None] = lambda _, __: None,
     ) -> None:
+        self._on_use = on_use
         self._key_path = key_path
         self._clock = clock
         self._save = save
@@ -110,14 +114,17 @@ class ActionLinks:
         self._used: dict[str, tuple[LinkUse, datetime]] = {}  # with its expiry
         for key, record in records.items():
             if key.startswith(USED_PREFIX):
-                try:
-                    use = LinkUse(str(record["by"]), datetime.fromisoformat(record["at"]))
-                    expires_at = datetime.fromisoformat(record["expires_at"])
-                except (KeyError, TypeError, ValueError) as error:
-                    # Even without its details, the link counts as used.
-                    log.warning("the stored use of an action link cannot be read: %r", error)
-                    use, expires_at = LinkUse("", self._clock.now()), self._clock.now() + LIFETIME
-                self._used[key.removeprefix(USED_PREFIX)] = use, expires_at
+                self._restore(key, record)
+
+    def _restore(self, key: str, record: Mapping[str, Any]) -> None:
+        try:
+            use = LinkUse(str(record["by"]), datetime.fromisoformat(record["at"]))
+            expires_at = datetime.fromisoformat(record["expires_at"])
+        except (KeyError, TypeError, ValueError) as error:
+            # Even without its details, the link counts as used.
+            log.warning("the stored use of an action link cannot be read: %r", error)
+            use, expires_at = LinkUse("", self._clock.now()), self._clock.now() + LIFETIME
+        self._used[key.removeprefix(USED_PREFIX)] = use, expires_at
 
     async def load(self) -> None:
         """Read or create the key, once. If this fails, the reason is logged, and there are no links."""
@@ -139,6 +146,22 @@ class ActionLinks:
                     reason,
                 )
             self._is_loaded = True
+
+    async def adopt(self, key: bytes) -> None:
+        """Use the key that the nodes of a cluster share, and keep it for starts without their database."""
+        await self.load()
+        async with self._loading:
+            if key == self._key:
+                return
+            self._key = key
+            if self._key_path is None:
+                return
+            try:
+                await asyncio.to_thread(_write_key, self._key_path, key)
+            except OSError as error:
+                log.warning(
+                    "the key of action links cannot be stored in %s: %s", self._key_path, error.strerror
+                )
 
     def with_links(self, notification: Notification, public_url: str) -> Notification:
         """Return the notification with its links, if it can have links. `load` must have been awaited.
@@ -190,11 +213,20 @@ class ActionLinks:
         ]:
             del self._used[used_id]
             self._save(USED_PREFIX + used_id, None)
+        record = {"by": by, "at": now.isoformat(), "expires_at": link.expires_at.isoformat()}
         self._used[link.id] = LinkUse(by, now), link.expires_at
-        self._save(
-            USED_PREFIX + link.id,
-            {"by": by, "at": now.isoformat(), "expires_at": link.expires_at.isoformat()},
-        )
+        self._save(USED_PREFIX + link.id, record)
+        self._on_use(link.id, record)
+
+    def note_used(self, link_id: str, record: Mapping[str, Any]) -> None:
+        """Take the use of a link on another node of a cluster."""
+        if link_id in self._used:
+            return
+        self._restore(USED_PREFIX + link_id, record)
+        if self._clock.now() - self._used[link_id][1] > CLOCK_MARGIN:
+            del self._used[link_id]
+        else:
+            self._save(USED_PREFIX + link_id, record)
 
 
 def has_links(notification: Notification) -> bool:
@@ -235,18 +267,7 @@ def read_or_create_key(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         key = secrets.token_bytes(KEY_BYTES)
-        # The file is complete before it gets its name, so that a crash leaves no damaged key.
-        new_path = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        descriptor = os.open(new_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(key)
-                file.flush()
-                os.fsync(descriptor)
-            new_path.replace(path)
-        except OSError:
-            new_path.unlink(missing_ok=True)
-            raise
+        _write_key(path, key)
         return key
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
@@ -262,3 +283,18 @@ def read_or_create_key(path: Path) -> bytes:
 
 
 _REPLACE = "delete it and restart monitord, which creates a new key"
+
+
+def _write_key(path: Path, key: bytes) -> None:
+    # The file is complete before it gets its name, so that a crash leaves no damaged key.
+    new_path = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(new_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(key)
+            file.flush()
+            os.fsync(descriptor)
+        new_path.replace(path)
+    except OSError:
+        new_path.unlink(missing_ok=True)
+        raise

@@ -420,6 +420,15 @@ class Alerts:
         await self._links.load()
         return self._links.verify(token, self._settings.names_with_links)
 
+    @property
+    def has_links(self) -> bool:
+        """Whether a notifier has action links."""
+        return bool(self._settings.names_with_links)
+
+    async def share_link_key(self, key: bytes) -> None:
+        """Use the key of action links that the nodes of a cluster share."""
+        await self._links.adopt(key)
+
     def alert_with_id(self, alert_id: str) -> Alert | None:
         """Return the alert of a monitor; None if it has ended."""
         alerts = chain(self._alerts.values(), self._shared.values())

@@ -259,11 +259,15 @@ class InterventionKind(Enum):
     PAUSE = "pause"
     ACKNOWLEDGEMENT = "acknowledgement"
     SILENCE = "silence"
+    LINK_USE = "link_use"
 
 
 @dataclass(frozen=True, slots=True)
 class Intervention:
-    """A pause, an acknowledgement or a silence. `key`: the monitor, or the id of the silence. `record` None: ended."""
+    """A pause, an acknowledgement, a silence, or the use of an action link.
+
+    `key`: the monitor, or the id of the silence or of the link. `record` None: ended.
+    """
 
     kind: InterventionKind
     key: str

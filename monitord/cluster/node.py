@@ -84,6 +84,7 @@ LOGGED_FAILURE = 3
 """The number of the failure in a row that is logged, while heartbeats reach the database."""
 OVERVIEW_EVERY_S = 15.0
 PRUNE_EVERY_S = 3600.0
+LINK_KEY_EVERY_S = 300.0
 WARN_OF_LOCATIONS_AFTER_S = 60.0
 """The nodes of all locations may be started at the same time."""
 KEEP_DAYS = 90.0
@@ -171,7 +172,7 @@ class ClusterNode:
         self._absent_since_s: dict[str, float] = {}
         self._decide_all_at_s = self._evaluate_at_s = self._decided_all_at_s = 0.0
         self._overview: ClusterOverview | None = None
-        self._read_overview_at_s = self._prune_at_s = 0.0
+        self._read_overview_at_s = self._prune_at_s = self._read_link_key_at_s = 0.0
         self._bugs: dict[str, str] = {}
         self._failures: Counter[str] = Counter()
 
@@ -553,7 +554,9 @@ class ClusterNode:
         self._settling = observed(self._settling, tally.live_locations, now_s)
         return is_settled
 
-    async def _take(self, changes: Changes) -> frozenset[str]:
+    async def _take(  # noqa: C901 - a loop for each kind of rows
+        self, changes: Changes
+    ) -> frozenset[str]:
         """Apply the changes of other nodes, and return the monitors with another vote or decision."""
         changed: set[str] = set()
         async for decision in in_turns(changes.decisions):
@@ -706,8 +709,17 @@ class ClusterNode:
         self._parts.claims.has_work.clear()
         if self._is_online():
             await self._parts.interventions.write()
+            await self._share_link_key()
             await self._delivering.step()
             await self._tend()
+
+    async def _share_link_key(self) -> None:
+        """Take the key of action links from the database before messages with links are sent."""
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._read_link_key_at_s and self._alerts.has_links:
+            if (key := await self._database.link_key()) is not None:
+                await self._alerts.share_link_key(key)
+            self._read_link_key_at_s = now_s + LINK_KEY_EVERY_S
 
     async def _tend(self) -> None:
         """Write the configuration, and read what people want to know; one node deletes old rows."""

@@ -304,6 +304,17 @@ async def test_concurrent_loads_create_one_key(tmp_path: Path) -> None:
     assert tokens_of(links, about()) == tokens_of(await loaded(tmp_path / KEY_NAME), about())
 
 
+async def test_adopted_key_replaces_the_own_key_and_is_kept(tmp_path: Path) -> None:
+    first, second = await loaded(tmp_path / "first"), await loaded(tmp_path / "second")
+    assert tokens_of(first, about()) != tokens_of(second, about())
+    for links in (first, second):
+        await links.adopt(bytes(range(32)))
+    assert tokens_of(first, about()) == tokens_of(second, about())
+    # After a restart, before the database of the cluster responds.
+    assert tokens_of(await loaded(tmp_path / "first"), about()) == tokens_of(second, about())
+    assert (tmp_path / "first").stat().st_mode & 0o777 == 0o600
+
+
 # Texts
 
 TOKEN = "AQ0123456789_-" + "x" * 30

@@ -96,6 +96,7 @@ class FakeServer:
         self.heartbeats: dict[str, HeartbeatFacts] = {}
         self.absences: dict[str, tuple[float, float]] = {}
         self.node_shards: dict[tuple[str, int], NodeShard] = {}
+        self.link_key = bytes(32)
         self.transitions: list[tuple[str, str]] = []
         self.decided_by: list[str] = []
         self.decided_at_once: list[int] = []
@@ -472,6 +473,10 @@ class FakeDatabase:
                 self.server.decisions[name] = replace(decision, alert=alert, version=decision.version + 1)
         self.server.wake()
         return results
+
+    async def link_key(self) -> bytes | None:
+        await self._reach()
+        return self.server.link_key
 
     async def prune(self, keep_days: float) -> int:
         del keep_days

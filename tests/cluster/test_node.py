@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -853,6 +854,30 @@ def test_bug_in_the_decision_on_a_monitor_does_not_affect_the_others(
 
     run(main, "ams", "fra", monitors=("a", "b"))
     assert caplog.text.count("a: bug in the decision") == 1
+
+
+def test_action_links_are_valid_once_on_all_nodes() -> None:
+    async def main(cluster: Cluster) -> None:
+        first, second = cluster.nodes.values()
+        for world in (first, second):
+            settings = alert_settings(AlertRoute(("ops",)))
+            notifiers = tuple(replace(notifier, action_links=True) for notifier in settings.notifiers)
+            public_url = "https://monitor.example.org"
+            world.alerts.apply(replace(settings, notifiers=notifiers, public_url=public_url))
+        await asyncio.sleep(5)
+        cluster.fail(*cluster.nodes)
+        await until(lambda: bool(_messages()))
+        token = _messages()[0].notifications[0].context.acknowledge_url.rpartition("/")[2]
+        link = await first.alerts.find_link(token)
+        assert link is not None
+        assert await second.alerts.find_link(token) == link
+        first.action_links.mark_used(link, "kim")
+        await asyncio.sleep(10)
+        use = second.action_links.use_of(link)
+        assert use is not None
+        assert use.by == "kim"
+
+    run(main, "ams", "fra")
 
 
 # Monitors that only some nodes have

@@ -494,6 +494,15 @@ class ClusterDatabase:
 
         return await self._work.run(removed)
 
+    async def link_key(self) -> bytes | None:
+        """Return the key of action links that the nodes share; None if it was deleted from the database."""
+
+        async def read(connection: Connection) -> tuple[Any, ...] | None:
+            return await (await connection.execute(statements.LINK_KEY, {"name": schema.LINK_KEY})).fetchone()
+
+        row = await self._work.run(read)
+        return None if row is None else bytes(row[0])
+
     async def prune(self, keep_days: float) -> int:
         """Delete older transitions, incidents, delivered notifications and removals. Return the number of rows.
 

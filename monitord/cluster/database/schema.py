@@ -12,17 +12,20 @@
 | `transition`     | each change of a decision                                                                   |
 | `incident`       | the time in which a decision was down, or has not been up or degraded since                 |
 | `notification`   | a notification, its node, and the result                                                    |
-| `intervention`   | a pause, an acknowledgement or a silence; without a record it has ended                     |
 | `heartbeat`      | the signals of jobs that nodes have received, by heartbeat monitor                          |
 | `host_monitor`   | a monitor of the host of a node, which no other node checks; without a state it was removed |
+| `intervention`   | a pause, an acknowledgement or a silence; without a record it has ended; used action links  |
+| `secret`         | the key of action links, created by `initialize`                                            |
 
 All times are those of the database, except `since`, `checked_at` and the times in JSON, which are those of nodes and
 are not compared.
 """
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from monitord.alerts.action_links import KEY_BYTES
 from monitord.clock import Clock
 from monitord.cluster.database.connection import (
     UNVERIFIED,
@@ -197,10 +200,14 @@ _VERSION_1 = (
     )
     """,
     "CREATE INDEX host_monitor_changed_at ON host_monitor (changed_at, node, monitor)",
+    "CREATE TABLE secret (name text PRIMARY KEY, value bytea NOT NULL)",
 )
 
 MIGRATIONS: Sequence[tuple[str, ...]] = (_VERSION_1,)
 """The statements that lead to each version, from version 1. A released migration never changes."""
+
+LINK_KEY = "action links"
+"""The name of the key in the table `secret`."""
 
 READABLE_BY = 1
 """The oldest version of the program's tables that can use the current ones.
@@ -213,6 +220,7 @@ migration has to raise it, and to end the connections of older nodes: the versio
 TABLES = (
     "node",
     "configuration",
+    "node_shard",
     "vote",
     "decision",
     "transition",
@@ -221,7 +229,7 @@ TABLES = (
     "intervention",
     "heartbeat",
     "host_monitor",
-    "node_shard",
+    "secret",
 )
 
 
@@ -331,6 +339,10 @@ async def _migrate(connection: Connection, clock: Clock) -> Initialization:
         await connection.execute(
             "UPDATE schema_version SET version = %s, readable_by = %s", (SCHEMA_VERSION, READABLE_BY)
         )
+    await connection.execute(
+        "INSERT INTO secret (name, value) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING",
+        (LINK_KEY, secrets.token_bytes(KEY_BYTES)),
+    )
     cursor = await connection.execute("SELECT clock_timestamp()")
     row = await cursor.fetchone()
     assert row is not None  # noqa: S101

@@ -474,9 +474,11 @@ PRUNE = (
     f" (SELECT monitor, version FROM incident WHERE ended_at < {_OLD} LIMIT %(limit)s)",
     f"DELETE FROM notification WHERE id IN"
     f" (SELECT id FROM notification WHERE finished_at < {_OLD} LIMIT %(limit)s)",
-    f"DELETE FROM intervention WHERE record IS NULL AND changed_at < {_OLD}",
     f"DELETE FROM host_monitor WHERE state IS NULL AND changed_at < {_OLD}",
+    f"DELETE FROM intervention WHERE (record IS NULL OR kind = 'link_use') AND changed_at < {_OLD}",
 )
+
+LINK_KEY = "SELECT value FROM secret WHERE name = %(name)s"
 
 COUNTS = """
 SELECT (SELECT version FROM schema_version), (SELECT count(*) FROM decision WHERE version > 0), count(*),

@@ -204,3 +204,18 @@ async def test_encrypted_connection(tmp_path: Path, clock: FakeClock, resolver: 
         done = await initialize(conninfo, clock, resolver)
         assert done.is_encrypted
         assert done.warning is None  # within this host
+
+
+async def test_key_of_action_links_is_created_once(
+    connect: Connect, conninfo: str, sql: Sql, clock: FakeClock, resolver: Resolver
+) -> None:
+    first, second = await connect(), await connect()
+    key = await first.link_key()
+    assert key is not None
+    assert len(key) == 32
+    await initialize(conninfo, clock, resolver)
+    assert await second.link_key() == key
+    sql("DELETE FROM secret")
+    assert await first.link_key() is None
+    await initialize(conninfo, clock, resolver)
+    assert await first.link_key() not in {None, key}
