@@ -57,7 +57,7 @@ class AlertInputs:
         can_flap = state.effective in {State.UP, State.DEGRADED, State.DOWN}
         if state.cluster is not None:
             # The checks of this node, if there are any, are only one of the votes.
-            reason, detail, can_flap = state.cluster.reason, state.cluster.detail, False
+            reason, detail = state.cluster.reason, state.cluster.detail
         return AlertInput(
             monitor=name,
             type_name=entry.monitor.type_name,
@@ -66,7 +66,7 @@ class AlertInputs:
             since=state.effective_since or now,
             reason=reason,
             detail=detail,
-            is_flapping=can_flap and state.health.flapping.is_flapping,
+            is_flapping=can_flap and state.is_flapping,
             suppression=self._suppression(entry, now),
             context=entry.monitor.settings.context,
         )

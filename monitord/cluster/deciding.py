@@ -23,6 +23,7 @@ from monitord.alerts.lifecycle import (
 from monitord.clock import Clock
 from monitord.cluster.assignment import Assignment
 from monitord.cluster.configuration import MONITORS
+from monitord.cluster.flapping import with_flapping
 from monitord.cluster.model import Candidate, ClusterDecision, NewDecision, Tally, Vote
 from monitord.cluster.quorum import decide, decided_state
 from monitord.cluster.store import ClusterStore
@@ -225,13 +226,21 @@ class Decisions:
 
         `votes` were counted for the decision; None: it is an earlier decision.
         """
+        settings = entry.monitor.settings
+        after = with_flapping(
+            after,
+            settings.check_every_s,
+            self._clock.now(),
+            is_detected=settings.policy.detects_flapping,
+        )
         current = self._input(entry, after)
         evaluation = evaluate(alert, current, self._alerts.settings, self._clock.now())
         self._evaluate_at_s[entry.name] = self._clock.monotonic_s() + self._evaluate_after_s(
-            all(decision.is_notified for decision in evaluation.decisions.values())
+            all(decision.is_notified for decision in evaluation.decisions.values()) and not after.is_flapping
         )
         if before is not None and after.version == before.version:
-            if evaluation.alert is alert and not evaluation.notifications and after.alert is before.alert:
+            is_same = after.alert is before.alert and after.is_flapping is before.is_flapping
+            if evaluation.alert is alert and not evaluation.notifications and is_same:
                 return None
             # No votes were counted for this decision.
             after = replace(after, version=before.version + 1, counted_at=None)
@@ -276,7 +285,7 @@ class Decisions:
             since=decision.since,
             reason=decision.reason,
             detail=decision.detail,
-            is_flapping=False,
+            is_flapping=decision.is_flapping and decision.state in {State.UP, State.DEGRADED, State.DOWN},
             suppression=suppression,
         )
 
@@ -310,19 +319,22 @@ class Decisions:
         merged: dict[str, Known] = {}
         batch: list[NewDecision] = []
         async for name, known in in_turns(list(self._known.items())):
-            if known.decision.alert is None or not self._assignment.is_decided_here(name):
+            decision = known.decision
+            if (decision.alert is None and not decision.is_flapping) or not self._assignment.is_decided_here(
+                name
+            ):
                 continue
             if self._evaluate_at_s.get(name, now_s) > now_s:
                 continue
             entry = self._shared_entry(name)
             if entry is None or entry.state.pause is not None:
                 continue
-            if known.decision.state is State.UP:
+            if decision.state is State.UP and not decision.is_flapping:
                 if len(merged) < MAX_MERGED:
                     merged[name] = known
             else:
                 with self._guard(name):
-                    await self._add(batch, self._new(entry, known.decision, known.decision, known.alert))
+                    await self._add(batch, self._new(entry, decision, decision, known.alert))
         await self._write(batch)
         if merged:
             await self._close_merged(merged, is_settled)

@@ -196,6 +196,8 @@ class StoredReport:
 class ClusterDecision:
     """The state that follows from the votes. `version` counts the changes; `alert`: the record of its alert, if any.
 
+    `changes`: when the state has changed lately, and `is_flapping`: whether it has too often (`flapping`).
+
     `counted_at`: when the votes for a new decision were counted, by the clock of the database; the decision is not
     stored much later, when they may be out of date.
     """
@@ -207,6 +209,8 @@ class ClusterDecision:
     detail: str
     version: int = 0
     alert: Mapping[str, Any] | None = None
+    changes: tuple[datetime, ...] = ()
+    is_flapping: bool = False
     counted_at: datetime | None = field(default=None, compare=False)
 
 

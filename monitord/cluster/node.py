@@ -611,7 +611,14 @@ class ClusterNode:
     def _set_state(self, entry: MonitorEntry, decision: ClusterDecision) -> None:
         self._pipeline.set_cluster_state(
             entry,
-            ClusterState(decision.state, decision.since, decision.reason, decision.detail, decision.version),
+            ClusterState(
+                decision.state,
+                decision.since,
+                decision.reason,
+                decision.detail,
+                decision.version,
+                decision.is_flapping,
+            ),
         )
 
     def _take_vote(self, vote: Vote) -> None:

@@ -69,7 +69,7 @@ def decide(
     *,
     is_settled: bool,
 ) -> ClusterDecision | None:
-    """Return the next decision, with the alert of the current decision; None if the state does not change.
+    """Return the next decision, with alert and flapping of the current decision; None if the state does not change.
 
     `locations` are to check the monitor; None: all locations. Those of them with a vote are voters. While the live
     locations are not settled, all known locations are voters, so that a node that sees only some of them decides
@@ -108,6 +108,8 @@ def decide(
         _detail(shown, votes),
         version=1 if before is None else before.version + 1,
         alert=None if before is None else before.alert,
+        changes=() if before is None or before.state is State.PENDING else (*before.changes, since),
+        is_flapping=before is not None and before.is_flapping,
         counted_at=tally.counted_at,
     )
 

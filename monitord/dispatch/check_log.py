@@ -174,7 +174,10 @@ class CheckLog:
         """Log that flapping has begun or ended."""
         flapping = entry.state.health.flapping
         event = JournalEvent.FLAPPING_BEGINS if flapping.is_flapping else JournalEvent.FLAPPING_ENDS
-        if flapping.is_flapping:
+        if entry.state.cluster is not None:
+            # The notifications follow from the decisions of the cluster.
+            text = f"{'is' if flapping.is_flapping else 'is no longer'} flapping at this location"
+        elif flapping.is_flapping:
             text = "is flapping; no notifications about its state changes are sent until flapping ends"
         else:
             text = f"is no longer flapping, and is {entry.state.effective.value}"

@@ -32,13 +32,17 @@ class OpenMaintenance:
 
 @dataclass(frozen=True, slots=True)
 class ClusterState:
-    """The state of a shared monitor as the cluster has decided it. `version`: number of the decision, 0 before any."""
+    """The state of a shared monitor as the cluster has decided it. `version`: number of the decision, 0 before any.
+
+    `is_flapping`: the decision has changed too often.
+    """
 
     state: State
     since: datetime | None
     reason: Reason = Reason.OK
     detail: str = ""
     version: int = 0
+    is_flapping: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,11 @@ class MonitorState:
     def local_state(self) -> State:
         """The state that follows from the checks of this node, of a shared monitor as well; not paused."""
         return State.UNKNOWN if self.is_unknown else self.health.state
+
+    @property
+    def is_flapping(self) -> bool:
+        """Whether notifications are suppressed because of flapping: of a shared monitor, that of the decision."""
+        return self.health.flapping.is_flapping if self.cluster is None else self.cluster.is_flapping
 
     @property
     def is_retry_due(self) -> bool:

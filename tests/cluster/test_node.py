@@ -880,6 +880,36 @@ def test_action_links_are_valid_once_on_all_nodes() -> None:
     run(main, "ams", "fra")
 
 
+def _flap(cluster: Cluster, times: int) -> Callable[[], Awaitable[None]]:
+    """Let the decision change back and forth."""
+
+    async def flap() -> None:
+        for _ in range(times):
+            cluster.fail("fra", "hel")
+            await until(lambda: cluster.states() == {State.DOWN})
+            cluster.fail()
+            await until(lambda: cluster.states() == {State.UP})
+
+    return flap
+
+
+def test_decision_that_changes_repeatedly_is_flapping() -> None:
+    async def main(cluster: Cluster) -> None:
+        await _flap(cluster, 12)()
+        assert cluster.server.decisions["web"].is_flapping
+        assert cluster.sent[-1] == "FLAPPING: web"
+        assert len(cluster.sent) < 12
+        for world in cluster.nodes.values():
+            assert world.dispatcher.entries["web"].state.is_flapping
+        await until(lambda: cluster.sent[-1] == "UP: web", 3600)
+        assert [decision.is_flapping for decision in cluster.server.decisions.values()] == [False]
+        sent = len(cluster.sent)
+        await asyncio.sleep(300)
+        assert len(cluster.sent) == sent
+
+    run(main, "ams", "fra", "hel")
+
+
 # Monitors that only some nodes have
 
 

@@ -8,7 +8,7 @@
 | `configuration`  | the digest of each section of a node's configuration, by its key; `digest`: that of all     |
 | `node_shard`     | the shared monitors that a node has in a shard, with a hash of the settings of each         |
 | `vote`           | the state of a monitor at one location                                                      |
-| `decision`       | the state that follows from the votes, and the record of its alert; version 0: none yet     |
+| `decision`       | the state that follows from the votes, with alert and flapping; version 0: none yet         |
 | `transition`     | each change of a decision                                                                   |
 | `incident`       | the time in which a decision was down, or has not been up or degraded since                 |
 | `notification`   | a notification, its node, and the result                                                    |
@@ -111,6 +111,7 @@ _VERSION_1 = (
         detail text NOT NULL,
         version bigint NOT NULL,
         alert jsonb,
+        flapping jsonb,
         changed_at timestamptz NOT NULL
     )
     """,

@@ -192,7 +192,7 @@ _VOTE = (
 )
 _DECISION = (
     "json_build_array(decision.monitor, decision.state, decision.since, decision.reason, decision.detail,"
-    " decision.version, decision.alert)"
+    " decision.version, decision.alert, decision.flapping)"
 )
 
 _DISPUTED = """
@@ -235,8 +235,8 @@ WITH given AS (
     SELECT *
     FROM unnest(%(monitors)s::text[], %(versions)s::bigint[], %(counted_at)s::timestamptz[], %(old_states)s::text[],
                 %(states)s::text[], %(since)s::timestamptz[], %(reasons)s::text[], %(details)s::text[],
-                %(alerts)s::jsonb[])
-         AS given (monitor, version, counted_at, old_state, state, since, reason, detail, alert)
+                %(alerts)s::jsonb[], %(flapping)s::jsonb[])
+         AS given (monitor, version, counted_at, old_state, state, since, reason, detail, alert, flapping)
 ),
 locked AS (
     SELECT decision.monitor
@@ -249,7 +249,7 @@ locked AS (
 decided AS (
     UPDATE decision SET
         state = given.state, since = given.since, reason = given.reason, detail = given.detail,
-        version = given.version + 1, alert = given.alert, changed_at = now()
+        version = given.version + 1, alert = given.alert, flapping = given.flapping, changed_at = now()
     FROM given JOIN locked ON locked.monitor = given.monitor
     WHERE decision.monitor = given.monitor AND decision.version = given.version
     RETURNING decision.monitor, decision.version, given.old_state, given.state, given.since, given.reason,

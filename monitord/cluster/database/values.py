@@ -163,6 +163,7 @@ def decision_rows(decisions: Sequence[NewDecision]) -> dict[str, list[Any]]:
         "alerts": [
             None if each.after.alert is None else Jsonb(cleaned_json(each.after.alert)) for each in decisions
         ],
+        "flapping": [_flapping_row(each.after) for each in decisions],
     }
 
 
@@ -183,10 +184,25 @@ def vote_of(row: Sequence[Any]) -> Vote:
 
 
 def decision_of(row: Sequence[Any]) -> ClusterDecision:
-    monitor, state, since, reason, detail, version, alert = row
+    monitor, state, since, reason, detail, version, alert, flapping = row
+    changes, is_flapping = flapping or ((), False)
     return ClusterDecision(
-        monitor, _state_of(state), _time_of(since), Reason.of_code(reason), detail, version, alert
+        monitor,
+        _state_of(state),
+        _time_of(since),
+        Reason.of_code(reason),
+        detail,
+        version,
+        alert,
+        tuple(map(_time_of, changes)),
+        is_flapping,
     )
+
+
+def _flapping_row(decision: ClusterDecision) -> Jsonb | None:
+    if not decision.changes and not decision.is_flapping:
+        return None
+    return Jsonb([[at.isoformat() for at in decision.changes], decision.is_flapping])
 
 
 def intervention_of(row: Sequence[Any]) -> Intervention:

@@ -79,7 +79,7 @@ class Explanations:
             "source": entry.monitor.settings.source,
             "streak": _streak(entry),
             "flapping": {
-                "is_flapping": entry.state.health.flapping.is_flapping,
+                "is_flapping": entry.state.is_flapping,
                 "change_percent": round(entry.state.health.flapping.value, 1),
             },
             "cluster": None if votes is None else votes_json(votes, entry.monitor.settings),

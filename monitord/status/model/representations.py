@@ -37,7 +37,7 @@ def brief_of(
         "source": settings.source,
         "state": state.effective.value,
         "since": text_of(state.effective_since),
-        "is_flapping": health.flapping.is_flapping,
+        "is_flapping": state.is_flapping,
         "maintenance_window": None if window is None else window.name,
         "maintenance_until": None if window is None else text_of(window.until),
         "silenced_until": None if silence is None else text_of(silence.until),

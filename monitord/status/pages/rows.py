@@ -146,7 +146,7 @@ def notes_of(state: MonitorState, silence: Silence | None) -> tuple[str, ...]:
     notes = []
     if state.is_retry_due and state.effective is not State.UNREACHABLE:
         notes.append("failing")
-    if state.health.flapping.is_flapping:
+    if state.is_flapping:
         notes.append("flapping")
     if state.maintenance is not None:
         notes.append(f"maintenance {state.maintenance.name}")

@@ -107,6 +107,14 @@ def names(tally: Tally) -> list[str]:
     return [candidate.monitor for candidate in tally.candidates]
 
 
+async def test_flapping_of_a_decision_is_stored(connect: Connect) -> None:
+    database, other = await connect(), await connect()
+    await database.beat(node("fra1"), [vote("fra", DOWN)])
+    after = down(changes=(BEGAN, LATER), is_flapping=True)
+    assert await decide_one(database, "fra1", None, after)
+    assert (await other.changes()).decisions == (after,)
+
+
 # Heartbeats and votes
 
 
