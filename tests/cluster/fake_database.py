@@ -137,10 +137,9 @@ class FakeDatabase:
     """The operations of one node, which cannot reach the server while it `is_disconnected`.
 
     `hides_others`: it sees no other node. `disconnects_at`: the operation and whether it takes effect before the
-    connection is lost permanently. `round_trip_s`: the duration of a statement; those of a session wait for each other.
-    `holds_answers`: the node is stopped, so that it does not read the answer to a heartbeat until this is set.
-    connection is lost for good. `bug`: raised by heartbeats. `round_trip_s`: the duration of a statement; those of a
-    session wait for each other.
+    connection is lost permanently. `bug`: raised by heartbeats. `round_trip_s`: the duration of a statement; those of a
+    session wait for each other. `holds_answers`: the node is stopped, so that it does not read the answer to a
+    heartbeat until this is set.
     """
 
     def __init__(self, server: FakeServer) -> None:
