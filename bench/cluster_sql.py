@@ -35,7 +35,7 @@ _NAMES = (
     "(SELECT 'monitor-' || n AS name, n %% 1024 AS shard FROM generate_series(1, %(monitors)s) AS n) AS names"
 )
 FILL = (
-    "INSERT INTO monitord.decision SELECT name, shard, 'up', now(), 'ok', '', 1, NULL, now() - interval '1 hour'"
+    "INSERT INTO monitord.decision SELECT name, shard, 'up', now(), 'ok', '', 1, NULL, NULL, now() - interval '1 hour'"
     f" FROM {_NAMES}",
     "INSERT INTO monitord.vote SELECT name, location, shard, 'up', now(), 'ok', '200 in 35 ms', %(excerpt)s,"
     f" location || '1', now(), now() - interval '1 hour' FROM {_NAMES}, unnest(%(locations)s::text[]) AS location",

@@ -269,6 +269,8 @@ class FakeDatabase:
 
     async def publish_monitors(self, node: str, shards: Sequence[NodeShard]) -> None:
         await self._reach()
+        if shards and self.holds_answers is not None:
+            await self.holds_answers.wait()
         if self._has_name(node):
             self.server.node_shards.update({(node, each.shard): each for each in shards})
             if shards:
