@@ -326,6 +326,10 @@ class HubStore:
     async def publish_monitors(self, node: str, shards: Sequence[NodeShard]) -> None:
         """Do nothing: an agent decides nothing, and counts as having all monitors that its location is to check."""
 
+    async def link_key(self) -> bytes | None:
+        """Return None: the links of an agent are about its host, which serves them."""
+        return None
+
     async def prune(self, keep_days: float) -> int:
         del keep_days
         return 0
