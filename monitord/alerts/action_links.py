@@ -92,8 +92,8 @@ class ActionLinks:
     """Creates and verifies links, and remembers the links that have been used.
 
     `key_path` None: there is no state directory, so neither links nor alerts outlive the process. `save` stores a
-    record under a key; `records` are the records of an earlier run. `on_use` is called with the id of each link that is used
-    here, and a record for `note_used` of the other nodes of a cluster.
+    record under a key; `records` are the records of an earlier run. `on_use` is called with the id of each link
+    that is used here, and a record for `note_used` of the other nodes of a cluster.
     """
 
     def __init__(
