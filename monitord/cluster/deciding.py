@@ -391,7 +391,6 @@ class Decisions:
 
         A monitor that another node has, as during a rolling reload, is not closed.
         """
-        """Close the alerts of monitors that no known node has, and forget them. Raises ClusterError."""
         now_s = self._clock.monotonic_s()
         removed: dict[str, Known | None] = {}
         successors: dict[str, str] = {}
