@@ -159,10 +159,9 @@ class ClusterNode:
         self._error: str | None = None
         self._conflict_since_s: float | None = None
         self._is_reached = False
-        self._keep_shards_until_s = 0.0
         self._logged_live: frozenset[str] | None = None
         self._latency_s: float | None = None
-        self._membership_at_s = self._watching_since_s = 0.0
+        self._membership_at_s = self._watching_since_s = self._keep_shards_until_s = 0.0
         self._votes: dict[str, dict[str, Vote]] = {}
         self._host_monitors: dict[str, dict[str, HostMonitor]] = {}
         self._host_revision = 0
