@@ -187,7 +187,7 @@ class Reason(Enum):
     )
     CLUSTER_LOCATION_LOST = "cluster_location_lost", "no node of a location sends heartbeats"
     CLUSTER_NODE_LOST = "cluster_node_lost", "a node of the cluster sends no heartbeats"
-    CLUSTER_CONFIGURATIONS_DIFFER = "cluster_configurations_differ", "the nodes have different configurations"
+    CONFIGURATIONS_DIFFER = "configurations_differ", "the nodes have different configurations"
     CLUSTER_CLOCK_OFFSET = "cluster_clock_offset", "the clocks of a node and the database differ"
     CLUSTER_SLOW = "cluster_slow", "the database is slow, or a node decides late"
     CLUSTER_UNKNOWN = "cluster_unknown", "the state of the cluster is not known"
@@ -249,7 +249,7 @@ _WARNINGS = frozenset(
         Reason.LOAD_HIGH,
         Reason.CLOCK_UNSYNCHRONIZED,
         Reason.CLUSTER_NODE_LOST,
-        Reason.CLUSTER_CONFIGURATIONS_DIFFER,
+        Reason.CONFIGURATIONS_DIFFER,
         Reason.CLUSTER_CLOCK_OFFSET,
         Reason.CLUSTER_SLOW,
         Reason.MEMBER_DEGRADED,

@@ -492,7 +492,7 @@ REASONS: dict[str, Tests] = {
     "cluster_node_lost": (
         "monitors/test_cluster.py::test_lost_node_is_a_warning_while_its_location_has_another_one"
     ),
-    "cluster_configurations_differ": (
+    "configurations_differ": (
         "monitors/test_cluster.py::test_different_configurations_are_a_warning_after_a_rolling_reload"
     ),
     "cluster_clock_offset": "monitors/test_cluster.py::test_large_values_are_a_warning",

@@ -213,7 +213,7 @@ class _Status:
             yield _Problem(Reason.CLUSTER_NODE_LOST, f"no node has ever had the name {names}")
         if self.facts.differing_s > MAX_DIFFERING_S:
             yield _Problem(
-                Reason.CLUSTER_CONFIGURATIONS_DIFFER,
+                Reason.CONFIGURATIONS_DIFFER,
                 f"the nodes have had {self.configurations} different configurations for 10 minutes; "
                 "monitorctl cluster shows the differences",
             )

@@ -143,7 +143,7 @@ async def test_different_configurations_are_a_warning_after_a_rolling_reload(mak
     seen = await make(replace(facts, differing_s=600.0)).check()
     assert (seen.reason, seen.fields["cluster.configurations"]) == (Reason.OK, 2)
     seen = await make(replace(facts, differing_s=601.0)).check()
-    assert seen.reason is Reason.CLUSTER_CONFIGURATIONS_DIFFER
+    assert seen.reason is Reason.CONFIGURATIONS_DIFFER
     assert seen.detail.startswith("the nodes have had 2 different configurations for 10 minutes")
 
 
