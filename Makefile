@@ -32,7 +32,7 @@ cluster-demo: ## run three locations with PostgreSQL, and show what happens when
 	@$(PYTHON) etc/examples/cluster/cluster_demo.py $(if $(ONCE),--once)
 
 test: ## run the tests with Debian's libraries
-	@.ci/install --build-depends mariadb-server postgresql python3-grpcio redis-server
+	@.ci/install --build-depends mariadb-server postgresql prometheus prometheus-alertmanager python3-grpcio redis-server
 	@$(PYTHON) -m pytest --numprocesses=$(JOBS) tests
 
 test-fast: ## run the tests that start no processes and do not wait
