@@ -92,7 +92,7 @@ async def test_role_needs_privileges_for_the_tables(
     await database.open()
     assert (await database.tally("fra1")).is_stale
     # The tables exist already.
-    assert (await initialize(kim, clock, resolver)).version_before == SCHEMA_VERSION
+    assert (await initialize(kim, clock, resolver)).version_before == SCHEMA_VERSION + 1
     await database.close()
 
 
@@ -179,7 +179,7 @@ async def test_migration_may_take_longer_than_the_statements_of_nodes(
     conninfo: str, sql: Sql, clock: FakeClock, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     statement = "CREATE TABLE found AS SELECT current_setting('statement_timeout') AS statement_timeout"
-    monkeypatch.setattr(schema, "MIGRATIONS", ((statement,),))
+    monkeypatch.setattr(schema, "MIGRATIONS", ((*schema.MIGRATIONS[0], statement),))
     await initialize(conninfo, clock, resolver)
     assert sql("SELECT statement_timeout FROM found") == [("0",)]
 
