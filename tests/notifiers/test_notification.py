@@ -165,16 +165,15 @@ def test_title_states_kind_monitor_and_duration(sample: Notification, title: str
 def test_manual_shows_the_title_of_each_kind() -> None:
     section = MANUAL.read_text().partition(".B Subject and text.")[2].partition(".TE")[0]
     section = section.replace("T{\n", "").replace("\nT}", "")  # of tbl(1), for cells with several lines
-    titles = {
-        kind.value: notification(
-            kind=kind,
-            monitor="shop",
-            state={"update": State.DEGRADED, "recovery": State.UP}.get(kind.value, State.DOWN),
-            at=T0 + timedelta(hours=4),
-            duration_s=300.0,
-        ).title
-        for kind in NotificationKind
-    }
+
+    def title(kind: NotificationKind, state: State) -> str:
+        at = T0 + timedelta(hours=4)
+        return notification(kind=kind, monitor="shop", state=state, at=at, duration_s=300.0).title
+
+    states = {NotificationKind.UPDATE: State.DEGRADED, NotificationKind.RECOVERY: State.UP}
+    titles = {kind.value: title(kind, states.get(kind, State.DOWN)) for kind in NotificationKind}
+    other = title(NotificationKind.RECOVERY, State.DEGRADED)
+    titles["recovery"] += f"; without a route for the new state: {other}"
     assert dict(re.findall(r"^\\fB(\w+)\\fR@(.+)$", section, re.MULTILINE)) == titles
 
 
