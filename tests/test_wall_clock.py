@@ -37,6 +37,7 @@ READERS = {
     "notifiers/conftest.py",
     "notifiers/test_chat.py",
     "notifiers/test_mail.py",
+    "notifiers/test_two_alertmanagers.py",
     "sources/discovery/test_sources.py",
     "sources/host/test_certificates.py",
     "status/pages/test_rows.py",
