@@ -262,6 +262,7 @@ retry_every = "200ms"
 """
 
 
+@pytest.mark.timeout(600)
 def test_agent_votes_through_a_hub_and_fails_over_to_another(nodes: Nodes) -> None:
     with ExitStack() as stack:
         office = Location()
@@ -329,6 +330,7 @@ check_every = "1s"
 """
 
 
+@pytest.mark.timeout(600)
 def test_heartbeats_to_any_node_count_for_all(tmp_path: Path) -> None:
     with ExitStack() as stack:
         database = stack.enter_context(postgresql())
