@@ -145,6 +145,7 @@ def encoded_report(
         "lateness_s": node.lateness_s,
         "checked_monitors": node.checked_monitors,
         "shares_checks": node.shares_checks,
+        "is_isolated": node.is_isolated,
     }
     if position is not None:
         document["changes"] = {"hub": position.hub, "number": position.number}
@@ -169,6 +170,7 @@ def report_of(values: Mapping[str, Any], now: datetime) -> ReportRequest:
         time_offset_s=(values["sent_at"] - now).total_seconds(),
         role=Role.AGENT,
         shares_checks=values.get("shares_checks", True),
+        is_isolated=values.get("is_isolated", False),
     )
     votes = tuple(make(node) for make in values.get("votes", ()))
     report = AgentReport(
@@ -367,6 +369,7 @@ REPORT_KEYS: Mapping[str, Callable[[object], Any]] = {
     "lateness_s": _seconds,
     "checked_monitors": _integer(0, MAX_CHECKED_MONITORS),
     "shares_checks": _flag,
+    "is_isolated": _flag,
     "votes": _read_votes,
     "changes": _read_position,
     "alerts": _read_alerts,
@@ -398,6 +401,8 @@ def answer_json(answer: ReportAnswer) -> Json:
                 "shares_checks": node.shares_checks,
                 "seen_ago_s": round(node.seen_ago_s, 3),
                 "clock_offset_s": round(node.time_offset_s, 3),
+                "decision_lag_s": round(node.decision_lag_s, 3),
+                "is_isolated": node.is_isolated,
             }
             for node in answer.membership.nodes
         ],
@@ -446,6 +451,8 @@ def answer_of(document: Any) -> ReportAnswer:
                     time_offset_s=float(node["clock_offset_s"]),
                     role=Role(node["role"]),
                     shares_checks=node["shares_checks"],
+                    decision_lag_s=float(node["decision_lag_s"]),
+                    is_isolated=node["is_isolated"],
                 )
                 for node in document["nodes"]
             ),

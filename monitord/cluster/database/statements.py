@@ -42,21 +42,22 @@ SELECT name, run, number, {_LIVE}, {_RECENT} FROM node WHERE name = ANY (%(name)
 # is for rows that another hub has inserted after LOCK_NODES.
 REPORT = f"""
 INSERT INTO node (name, location, is_ready, version, configuration, lateness_s, checked_monitors, time_offset_s, run,
-                  seen_at, role, shares_checks, number)
+                  seen_at, role, shares_checks, number, is_isolated)
 SELECT name, location, is_ready AND is_complete, version, configuration, lateness_s, checked_monitors, time_offset_s,
-       run, CASE WHEN is_complete THEN now() ELSE 'epoch' END, role, shares_checks, number
+       run, CASE WHEN is_complete THEN now() ELSE 'epoch' END, role, shares_checks, number,
+       is_isolated
 FROM unnest(%(name)s::text[], %(location)s::text[], %(is_ready)s::boolean[], %(version)s::text[],
             %(configuration)s::text[], %(lateness_s)s::double precision[], %(checked_monitors)s::integer[],
             %(time_offset_s)s::double precision[], %(runs)s::text[], %(role)s::text[], %(shares_checks)s::boolean[],
-            %(numbers)s::bigint[], %(is_complete)s::boolean[])
+            %(numbers)s::bigint[], %(is_isolated)s::boolean[], %(is_complete)s::boolean[])
      AS given (name, location, is_ready, version, configuration, lateness_s, checked_monitors, time_offset_s, run, role,
-               shares_checks, number, is_complete)
+               shares_checks, number, is_isolated, is_complete)
 ORDER BY name
 ON CONFLICT (name) DO UPDATE SET
     location = excluded.location, version = excluded.version, configuration = excluded.configuration,
     lateness_s = excluded.lateness_s, checked_monitors = excluded.checked_monitors,
     time_offset_s = excluded.time_offset_s, run = excluded.run, role = excluded.role,
-    shares_checks = excluded.shares_checks, number = excluded.number,
+    shares_checks = excluded.shares_checks, number = excluded.number, is_isolated = excluded.is_isolated,
     is_ready = CASE WHEN excluded.name = ANY (%(parts)s::text[]) AND node.run = excluded.run THEN node.is_ready
                     ELSE excluded.is_ready END,
     seen_at = CASE WHEN excluded.name = ANY (%(parts)s::text[]) AND node.run = excluded.run THEN node.seen_at

@@ -615,6 +615,7 @@ _NEW_REPORT: dict[str, Property] = {
         FLAG,
         "Whether it takes part in the checks of its location, and gets decisions and votes; true by default.",
     ),
+    "is_isolated": (FLAG, "Whether its host has probably lost connectivity; false by default."),
     "votes": (
         {
             "type": "array",
@@ -680,6 +681,11 @@ _REPORT_ANSWER: dict[str, Property] = {
                     "shares_checks": (FLAG, "Whether it takes part in the checks of its location."),
                     "seen_ago_s": (NUMBER, "The time since its last heartbeat."),
                     "clock_offset_s": (NUMBER, "Its clock minus that of the database."),
+                    "decision_lag_s": (
+                        NUMBER,
+                        "The time since it compared all votes with its decisions; 0 for an agent.",
+                    ),
+                    "is_isolated": (FLAG, "Whether its host has probably lost connectivity."),
                 }
             )
         ),

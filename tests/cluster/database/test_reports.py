@@ -31,7 +31,16 @@ STORED, REPEATED, CONFLICT = ReportOutcome.STORED, ReportOutcome.REPEATED, Repor
 def agent(name: str = "branch1", *, is_ready: bool = True, shares_checks: bool = True) -> Node:
     """The location of "branch1" is "branch"."""
     return Node(
-        name, name[:-1], is_ready, "1.0", "hash", 0.5, 7, role=Role.AGENT, shares_checks=shares_checks
+        name,
+        name[:-1],
+        is_ready,
+        "1.0",
+        "hash",
+        0.5,
+        7,
+        role=Role.AGENT,
+        shares_checks=shares_checks,
+        is_isolated=True,
     )
 
 

@@ -208,6 +208,7 @@ VALUES: list[tuple[str, Any]] = [
     ("lateness_s", 7),
     ("checked_monitors", -1),
     ("shares_checks", "no"),
+    ("is_isolated", "no"),
     ("votes", {}),
     ("votes", [7]),
     ("votes", [{**VOTE, "more": 1}]),
