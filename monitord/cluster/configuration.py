@@ -1,11 +1,11 @@
 """The part of the configuration in which the nodes of a cluster should agree: the digest of each section, and of all.
 
-These are the monitors that they share, the routes, and the names of the notifiers. Monitors of a host, sockets, limits
-and the options of notifiers may differ.
+These are the monitors that they share, the routes, and the names of the notifiers. Monitors of a host, sockets, limits,
+the options of notifiers and secrets may differ.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from hashlib import blake2b
@@ -52,18 +52,6 @@ def _digest(texts: Iterable[str]) -> str:
     return blake2b("\0".join(texts).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-def monitor_hash(settings: MonitorSettings) -> str:
-    """Return a hash of the settings of a monitor without its secrets, which could be guessed by its hash."""
-    tokens = "\0".join(_tokens(settings, _without_secret))
-    return blake2b(tokens.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-
-
-def _without_secret(secret: Secret) -> str:
-    """Return a URL without user, password and query; "" for another secret."""
-    found = _URL.match(secret.reveal())
-    return "" if found is None else found[1] + found[2]
-
-
 class OwnMonitors:
     """The shared monitors of this node, also those of its sources, as published to the other nodes."""
 
@@ -85,7 +73,7 @@ class OwnMonitors:
                 continue
             settings, known = entry.monitor.settings, self._hashed.get(name)
             if known is None or known[0] is not settings:
-                hashed[name] = settings, monitor_hash(settings)
+                hashed[name] = settings, _digest(_tokens(settings))
                 changed.add(shard_of(name))
             else:
                 hashed[name] = known
@@ -104,20 +92,22 @@ class OwnMonitors:
         self._version, self._hashed = None, {}
 
 
-def _tokens(value: object, text_of: Callable[[Secret], str] = Secret.reveal) -> Iterator[str]:
-    """Return texts that are equal for equal values."""
+def _tokens(value: object) -> Iterator[str]:
+    """Return texts that are equal for equal values, without secrets: a weak one could be guessed by the digest."""
     if isinstance(value, Enum):
         yield f"{type(value).__name__}.{value.name}"
     elif isinstance(value, Secret):
-        yield text_of(value)  # a URL is a secret, as it may contain a password
+        # A URL, which may contain secrets, without user, password and query.
+        found = _URL.match(value.reveal())
+        yield "" if found is None else found[1] + found[2]
     elif is_dataclass(value) and not isinstance(value, type):
         yield type(value).__name__
         for field in fields(value):
             if field.compare:
                 yield field.name
-                yield from _tokens(getattr(value, field.name), text_of)
+                yield from _tokens(getattr(value, field.name))
     elif isinstance(value, Mapping | frozenset | set | tuple | list):
-        yield from _tokens_of_items(value, text_of)
+        yield from _tokens_of_items(value)
     elif isinstance(value, str | bytes | int | float | bool | None):
         yield repr(value)
     else:
@@ -125,17 +115,13 @@ def _tokens(value: object, text_of: Callable[[Secret], str] = Secret.reveal) -> 
         yield type(value).__name__
 
 
-def _tokens_of_items(
-    value: Mapping[Any, Any] | Collection[Any], text_of: Callable[[Secret], str]
-) -> Iterator[str]:
+def _tokens_of_items(value: Mapping[Any, Any] | Collection[Any]) -> Iterator[str]:
     yield "("
     if isinstance(value, Mapping):
-        yield from sorted(
-            " ".join((*_tokens(key, text_of), *_tokens(item, text_of))) for key, item in value.items()
-        )
+        yield from sorted(" ".join((*_tokens(key), *_tokens(item))) for key, item in value.items())
     elif isinstance(value, frozenset | set):
-        yield from sorted(" ".join(_tokens(item, text_of)) for item in value)
+        yield from sorted(" ".join(_tokens(item)) for item in value)
     else:
         for item in value:
-            yield from _tokens(item, text_of)
+            yield from _tokens(item)
     yield ")"
