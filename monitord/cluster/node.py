@@ -255,7 +255,7 @@ class ClusterNode:
         await self._update_configuration()
         if not self._is_ready and self._has_checked_all():
             self._is_ready = True
-            self._parts.votes.repeat()  # until now, those of live nodes were kept
+            self._parts.votes.repeat(self._vote_of_location)  # until now, those of live nodes were kept
             self._parts.host.repeat()
         began_s = self._clock.monotonic_s()
         if self._is_reached and began_s - self._membership_at_s > LIVE_S:
@@ -281,7 +281,7 @@ class ClusterNode:
         was_away = self._failing_since_s is not None
         self._take_membership(membership, began_s)
         if was_away or membership.was_stale:
-            self._parts.votes.repeat()
+            self._parts.votes.repeat(self._vote_of_location)
             self._parts.heartbeats.repeat()
             if self._is_ready:
                 self._parts.host.repeat()
@@ -632,6 +632,9 @@ class ClusterNode:
         if not entry.is_checked_here or entry.state.last_started_at_s < self._began_s:
             self._pipeline.set_local_state(entry, vote.state, vote.since)
 
+    def _vote_of_location(self, monitor: str) -> Vote | None:
+        return self._votes.get(monitor, {}).get(self._settings.location)
+
     async def _restore_states(self) -> None:
         """Apply the known decisions to monitors that were added since, or that this node has decided alone."""
         async for intervention in in_turns(self._parts.interventions.newest(InterventionKind.PAUSE)):
@@ -651,7 +654,7 @@ class ClusterNode:
                 self._pipeline.set_cluster_state(
                     entry, ClusterState(entry.state.local_state, entry.state.effective_since)
                 )
-            vote = self._votes.get(name, {}).get(self._settings.location)
+            vote = self._vote_of_location(name)
             if vote is not None and cluster is not None and not cluster.version:
                 self._take_vote(vote)
         if len(shared) != len(self._shared) or not self._shared.issuperset(shared):

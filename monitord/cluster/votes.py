@@ -1,7 +1,8 @@
 """The votes of this node: the sink that queues them for the next heartbeat."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from monitord.clock import Clock
 from monitord.cluster.assignment import Assignment
@@ -38,14 +39,29 @@ class VoteSink(Sink):
         self._spool = spool
         self._voted: dict[str, Vote] = {}  # the last vote on each monitor that this node checks
         self._queued: dict[str, Vote] = {} if spool is None else dict(spool.votes)
+        self._checked_at: dict[str, datetime] = {}  # the start of the last check of each monitor with a vote
+        self._replaced: dict[
+            str, State
+        ] = {}  # votes of other nodes that the next check agrees with or replaces
 
     def on_result(self, entry: MonitorEntry, result: Result) -> None:
         voted, state = self._voted.get(entry.name), _state_of(entry)
+        if voted is not None:
+            self._checked_at[entry.name] = result.observation.started_at
+            if self._replaced and entry.name in self._replaced:
+                self._answer(entry, state, result)
         if state is State.PENDING or (voted is not None and voted.state is state):
             return
         if not _is_confirmed(voted, state, result):
             return
         if self._assignment.is_shared(entry.monitor) and self._assignment.is_checked_here(entry.name):
+            self._queue(entry)
+
+    def _answer(self, entry: MonitorEntry, state: State, result: Result) -> None:
+        """Vote again if this check disagrees with a vote that has replaced that of this node."""
+        if not _is_confirmed(None, state, result):
+            return
+        if self._replaced.pop(entry.name) is not state and self._assignment.is_checked_here(entry.name):
             self._queue(entry)
 
     def on_update(self, entry: MonitorEntry) -> None:
@@ -96,16 +112,26 @@ class VoteSink(Sink):
         for name in monitors:
             self._voted.pop(name, None)
             self._queued.pop(name, None)
+            self._replaced.pop(name, None)
 
     def correct(self, vote: Vote) -> None:
         """Queue the last vote of this node again if another node of the location has replaced it by another state.
 
         After a failure of the database or a start, two nodes can check the same monitor for a short time, and the older
-        vote can arrive last.
+        vote can arrive last. If the last check of this node is the older one, its next check decides.
         """
         voted = self._voted.get(vote.monitor)
-        if voted is not None and voted.state is not vote.state:
+        if voted is None or voted.state is vote.state:
+            self._replaced.pop(vote.monitor, None)
+        elif self._is_newer(vote):
+            self._replaced[vote.monitor] = vote.state
+        else:
             self._queued.setdefault(vote.monitor, voted)
+
+    def _is_newer(self, vote: Vote) -> bool:
+        """Whether a vote of another node is from a later check than the last one of this node."""
+        checked_at = self._checked_at.get(vote.monitor)
+        return checked_at is not None and vote.checked_at > checked_at
 
     def withdraw(self, vote: Vote) -> None:
         """Queue the end of a vote on a monitor that is no longer checked at this location."""
@@ -120,18 +146,32 @@ class VoteSink(Sink):
             self._spool.drop(list(self._spool.votes))
         self._voted.clear()
         self._queued.clear()
+        self._replaced.clear()
 
-    def repeat(self) -> None:
-        """Queue the votes on all monitors that this node has checked."""
-        self._queued = {**self._voted, **self._queued}
+    def repeat(self, known: Callable[[str], Vote | None]) -> None:
+        """Queue the votes on all monitors that this node has checked.
+
+        `known` returns the last known vote of this location on a monitor. A newer one of another node is kept until the
+        next check.
+        """
+        for name, voted in self._voted.items():
+            other = known(name)
+            if other is not None and other.node != voted.node and self._is_newer(other):
+                if other.state is not voted.state:
+                    self._replaced[name] = other.state
+            else:
+                self._queued.setdefault(name, voted)
 
     def _queue(self, entry: MonitorEntry) -> None:
         vote = self._voted[entry.name] = self._queued[entry.name] = self._vote(entry)
+        self._checked_at[entry.name] = vote.checked_at
         if self._spool is not None:
             self._spool.put(vote)
 
     def _end(self, monitor: str) -> None:
         voted = self._voted.pop(monitor, None)
+        self._checked_at.pop(monitor, None)
+        self._replaced.pop(monitor, None)
         if voted is not None:
             # It is not conclusive, so it replaces the last vote and is not counted.
             vote = replace(voted, state=State.PENDING, checked_at=self._clock.now())

@@ -65,6 +65,42 @@ def test_unconfirmed_failure_after_an_isolation_does_not_vote_for_the_state_befo
     run_in_fake_time(main)
 
 
+def test_newer_vote_of_another_node_counts_until_the_next_check_of_this_node() -> None:
+    """Both have checked the monitor, and the failure that this node has found is over."""
+
+    async def main() -> None:
+        world = World(clock=FakeClock(), settings=Settings(cluster=CLUSTER))
+        parts = world.cluster_parts
+        assert parts is not None
+        try:
+            world.start()
+            world.bad["web"] = Reason.REFUSED
+            world.monitor("web", policy=HealthPolicy(fail_after=1))
+            votes: list[Vote] = []
+            while not votes:
+                await asyncio.sleep(1)
+                votes += parts.votes.take()
+            for _ in range(2):
+                await asyncio.sleep(1)  # the checks are ten seconds apart
+                newer = replace(votes[-1], node="fra2", state=State.UP, checked_at=world.clock.now())
+                parts.votes.correct(newer)
+                parts.votes.repeat(lambda _, newer=newer: newer)  # type: ignore[misc]
+                assert parts.votes.take() == []
+                # This node still finds the failure.
+                count = len(world.results)
+                await until(lambda count=count: len(world.results) > count)  # type: ignore[misc]
+                assert [(vote.node, vote.state) for vote in parts.votes.take()] == [("fra1", State.DOWN)]
+            await asyncio.sleep(1)
+            parts.votes.correct(replace(votes[-1], node="fra2", state=State.UP, checked_at=world.clock.now()))
+            world.bad.clear()
+            await until(lambda: world.results[-1][1] is Verdict.PASS)
+            assert [vote.state for vote in parts.votes.take()] == [State.UP]
+        finally:
+            await world.close()
+
+    run_in_fake_time(main)
+
+
 def test_vote_that_another_node_has_replaced_is_reported_again() -> None:
     async def main() -> None:
         world = World(clock=FakeClock(), settings=Settings(cluster=CLUSTER))
@@ -85,7 +121,7 @@ def test_vote_that_another_node_has_replaced_is_reported_again() -> None:
             parts.votes.correct(replace(other, state=State.UP))
             assert parts.votes.take() == votes
             parts.votes.forget_all()  # as after SIGSTOP and SIGCONT
-            parts.votes.repeat()
+            parts.votes.repeat(lambda _: None)
             assert parts.votes.take() == []
             await until(
                 lambda: bool(votes_again := parts.votes.take()) and votes_again[0].state is State.DOWN
