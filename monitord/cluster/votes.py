@@ -46,22 +46,17 @@ class VoteSink(Sink):
 
     def on_result(self, entry: MonitorEntry, result: Result) -> None:
         voted, state = self._voted.get(entry.name), _state_of(entry)
-        if voted is not None:
+        if voted is not None and _is_confirmed(None, state, result):
             self._checked_at[entry.name] = result.observation.started_at
-            if self._replaced and entry.name in self._replaced:
-                self._answer(entry, state, result)
+            replaced = self._replaced.pop(entry.name, state) if self._replaced else state
+            if replaced is not state and self._assignment.is_checked_here(entry.name):
+                self._queue(entry)
+                return
         if state is State.PENDING or (voted is not None and voted.state is state):
             return
         if not _is_confirmed(voted, state, result):
             return
         if self._assignment.is_shared(entry.monitor) and self._assignment.is_checked_here(entry.name):
-            self._queue(entry)
-
-    def _answer(self, entry: MonitorEntry, state: State, result: Result) -> None:
-        """Vote again if this check disagrees with a vote that has replaced that of this node."""
-        if not _is_confirmed(None, state, result):
-            return
-        if self._replaced.pop(entry.name) is not state and self._assignment.is_checked_here(entry.name):
             self._queue(entry)
 
     def on_update(self, entry: MonitorEntry) -> None:
@@ -126,7 +121,12 @@ class VoteSink(Sink):
         elif self._is_newer(vote):
             self._replaced[vote.monitor] = vote.state
         else:
-            self._queued.setdefault(vote.monitor, voted)
+            self._queue_again(voted)
+
+    def _queue_again(self, voted: Vote) -> None:
+        """Queue a vote with the time of the last check, which has agreed with it, unless there is a newer vote."""
+        checked_at = self._checked_at.get(voted.monitor, voted.checked_at)
+        self._queued.setdefault(voted.monitor, replace(voted, checked_at=checked_at))
 
     def _is_newer(self, vote: Vote) -> bool:
         """Whether a vote of another node is from a later check than the last one of this node."""
@@ -160,7 +160,7 @@ class VoteSink(Sink):
                 if other.state is not voted.state:
                     self._replaced[name] = other.state
             else:
-                self._queued.setdefault(name, voted)
+                self._queue_again(voted)
 
     def _queue(self, entry: MonitorEntry) -> None:
         vote = self._voted[entry.name] = self._queued[entry.name] = self._vote(entry)

@@ -261,7 +261,9 @@ class FakeDatabase:
         server = self.server
         for vote in votes:
             before = server.votes.get((vote.monitor, vote.location))
-            replaces = was_fresh and node.is_ready
+            replaces = (
+                was_fresh and node.is_ready and (before is None or vote.checked_at >= before.checked_at)
+            )
             if replaces or before is None or before.node == node.name or not server.is_live(before.node):
                 server.votes[vote.monitor, vote.location] = vote
         if votes:

@@ -167,7 +167,8 @@ class ClusterDatabase:
         last vote on a monitor that is no longer checked at this location. Of several votes on a monitor the last
         counts.
 
-        A node that is not ready, or whose previous heartbeat is too old, does not replace the votes of live nodes.
+        A node that is not ready, or whose previous heartbeat is too old, does not replace the votes of live nodes. A
+        vote from an earlier check does not replace that of another live node, if the clocks of both are right.
 
         `Node.time_offset_s` is measured here. Raises NodeNameError if another daemon is live under the name of the
         node; nothing is written then.

@@ -130,6 +130,9 @@ FROM unnest(%(monitors)s::text[], %(shards)s::integer[]) AS voted (monitor, shar
 ON CONFLICT (monitor) DO NOTHING
 """
 
+COMPARABLE_OFFSET_S = 1
+"""The times of two checks are compared unless the clock of a node differs more from that of the database."""
+
 # A node that was stopped for a while may have queued votes that are older than those of the node that has taken over,
 # and a node that has just been started checks all monitors, until it is ready.
 VOTE = f"""
@@ -143,8 +146,12 @@ ON CONFLICT (monitor, location) DO UPDATE SET
     excerpt = excluded.excerpt, node = excluded.node, checked_at = excluded.checked_at, changed_at = excluded.changed_at
 WHERE (vote.state, vote.since, vote.reason, vote.detail, vote.excerpt, vote.node) IS DISTINCT FROM
       (excluded.state, excluded.since, excluded.reason, excluded.detail, excluded.excerpt, excluded.node)
-  AND (%(replaces)s OR vote.node = excluded.node
-       OR NOT EXISTS (SELECT 1 FROM node WHERE name = vote.node AND {_LIVE}))
+  AND (vote.node = excluded.node
+       OR NOT EXISTS (SELECT 1 FROM node WHERE name = vote.node AND {_LIVE})
+       OR (%(replaces)s
+           AND (excluded.checked_at >= vote.checked_at
+                OR EXISTS (SELECT 1 FROM node WHERE name IN (vote.node, excluded.node)
+                           AND abs(time_offset_s) > {COMPARABLE_OFFSET_S}))))
 """
 
 REPORT_HOST_MONITORS = """

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from monitord.alerts.lifecycle import Alert, NotifierProgress, alert_record
+from monitord.clock import SystemClock
 from monitord.cluster.database import ClusterDatabase
 from monitord.cluster.database.changed_rows import (
     OVERLAP_S,
@@ -232,6 +233,30 @@ async def test_old_votes_of_a_stopped_node_do_not_replace_those_of_its_successor
     assert (await database.changes()).votes[0].state is state
     assert not (await database.beat(node("fra1"), [vote("fra", DOWN, 9, node="fra1")])).was_stale
     assert (await database.changes()).votes[0].node == "fra1"
+
+
+@pytest.mark.parametrize("minute", [1, 9], ids=["older", "newer"])
+async def test_vote_from_an_earlier_check_does_not_replace_that_of_another_live_node(
+    connect: Connect, sql: Sql, monkeypatch: pytest.MonkeyPatch, minute: int
+) -> None:
+    database = await connect()
+    monkeypatch.setattr(database, "_clock", SystemClock())
+    for name in ("fra1", "fra2"):
+        await database.beat(node(name), [])
+    await database.beat(node("fra2"), [vote("fra", UP, 5, node="fra2")])
+    await database.beat(node("fra1"), [vote("fra", DOWN, minute, node="fra1")])
+    # On a very busy machine, the difference of the clocks cannot be measured, and the last vote counts.
+    is_comparable = sql("SELECT bool_and(abs(time_offset_s) <= 1) FROM node") == [(True,)]
+    expected = UP if is_comparable and minute < 5 else DOWN
+    assert (await database.changes()).votes[0].state is expected
+
+
+async def test_last_vote_counts_if_the_clock_of_a_node_is_wrong(connect: Connect) -> None:
+    database = await connect()
+    await database.beat(node("fra1"), [])
+    await database.beat(node("fra2"), [vote("fra", UP, 5, node="fra2")])
+    await database.beat(node("fra1"), [vote("fra", DOWN, 1, node="fra1")])
+    assert (await database.changes()).votes[0].state is DOWN
 
 
 async def test_characters_that_the_database_rejects_are_replaced(connect: Connect) -> None:
