@@ -129,7 +129,7 @@ class VoteSink(Sink):
         self._queued.setdefault(voted.monitor, replace(voted, checked_at=checked_at))
 
     def _is_newer(self, vote: Vote) -> bool:
-        """Whether a vote of another node is from a later check than the last one of this node."""
+        """Whether a vote of another node is from a later check than the last check of this node."""
         checked_at = self._checked_at.get(vote.monitor)
         return checked_at is not None and vote.checked_at > checked_at
 
