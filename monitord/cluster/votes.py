@@ -151,8 +151,8 @@ class VoteSink(Sink):
     def repeat(self, known: Callable[[str], Vote | None]) -> None:
         """Queue the votes on all monitors that this node has checked.
 
-        `known` returns the last known vote of this location on a monitor. A newer vote of another node is kept until the
-        next check.
+        `known` returns the last known vote of this location on a monitor. A newer vote of another node is kept until
+        the next check.
         """
         for name, voted in self._voted.items():
             other = known(name)
