@@ -14,6 +14,7 @@ READERS = {
     "bridges/test_recorder.py",
     "certificates.py",
     "cli/test_actions.py",
+    "cluster/database/test_database.py",
     "cluster/test_daemons.py",
     "containers.py",
     "health/test_windows.py",
