@@ -39,10 +39,10 @@ class VoteSink(Sink):
         self._spool = spool
         self._voted: dict[str, Vote] = {}  # the last vote on each monitor that this node checks
         self._queued: dict[str, Vote] = {} if spool is None else dict(spool.votes)
-        self._checked_at: dict[str, datetime] = {}  # the start of the last check of each monitor with a vote
-        self._replaced: dict[
-            str, State
-        ] = {}  # votes of other nodes that the next check agrees with or replaces
+        # The start of the last check that has confirmed each of these votes.
+        self._checked_at: dict[str, datetime] = {}
+        # The states of newer votes of other nodes, until the next check of this node.
+        self._replaced: dict[str, State] = {}
 
     def on_result(self, entry: MonitorEntry, result: Result) -> None:
         voted, state = self._voted.get(entry.name), _state_of(entry)
@@ -107,13 +107,14 @@ class VoteSink(Sink):
         for name in monitors:
             self._voted.pop(name, None)
             self._queued.pop(name, None)
+            self._checked_at.pop(name, None)
             self._replaced.pop(name, None)
 
     def correct(self, vote: Vote) -> None:
         """Queue the last vote of this node again if another node of the location has replaced it by another state.
 
         After a failure of the database or a start, two nodes can check the same monitor for a short time, and the older
-        vote can arrive last. If the last check of this node is the older one, its next check decides.
+        vote can arrive last. If the other vote is newer, the next check of this node decides.
         """
         voted = self._voted.get(vote.monitor)
         if voted is None or voted.state is vote.state:
@@ -146,6 +147,7 @@ class VoteSink(Sink):
             self._spool.drop(list(self._spool.votes))
         self._voted.clear()
         self._queued.clear()
+        self._checked_at.clear()
         self._replaced.clear()
 
     def repeat(self, known: Callable[[str], Vote | None]) -> None:

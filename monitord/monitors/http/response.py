@@ -266,9 +266,8 @@ def _document(exchange: HttpExchange) -> object:
                 gc.enable()
     except (json.JSONDecodeError, UnicodeError):
         return Unresolved("the body is not JSON")
-    except (
-        ValueError
-    ):  # sys.set_int_max_str_digits(): the time to parse digits grows with the square of their number
+    except ValueError:
+        # sys.set_int_max_str_digits(): the time to parse digits grows with the square of their number.
         return Unresolved("the JSON of the body has a number with too many digits")
     except RecursionError:
         return Unresolved("the JSON of the body is nested too deeply")
