@@ -1,9 +1,12 @@
 """The votes that a node queues for its next heartbeat."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from monitord.cluster.model import Vote
+from monitord.cluster.parts import ClusterParts
 from monitord.cluster.settings import ClusterSettings
 from monitord.config import Secret
 from monitord.health import HealthPolicy
@@ -16,13 +19,21 @@ from tests.worlds import World
 CLUSTER = ClusterSettings(Secret(""), location="fra", node="fra1")
 
 
+@asynccontextmanager
+async def running() -> AsyncIterator[tuple[World, ClusterParts]]:
+    """A node whose votes the test takes."""
+    world = World(clock=FakeClock(), settings=Settings(cluster=CLUSTER))
+    assert world.cluster_parts is not None
+    try:
+        world.start()
+        yield world, world.cluster_parts
+    finally:
+        await world.close()
+
+
 def test_first_vote_waits_for_a_check_that_agrees_with_the_state() -> None:
     async def main() -> None:
-        world = World(clock=FakeClock(), settings=Settings(cluster=CLUSTER))
-        parts = world.cluster_parts
-        assert parts is not None
-        try:
-            world.start()
+        async with running() as (world, parts):
             world.bad["web"] = Reason.REFUSED
             world.monitor("web", policy=HealthPolicy(fail_after=2))
             entry = world.dispatcher.entries["web"]
@@ -36,19 +47,13 @@ def test_first_vote_waits_for_a_check_that_agrees_with_the_state() -> None:
             world.bad.clear()
             await until(lambda: world.results[-1][1] is Verdict.PASS)
             assert [vote.state for vote in parts.votes.take()] == [State.UP]
-        finally:
-            await world.close()
 
     run_in_fake_time(main)
 
 
 def test_unconfirmed_failure_after_an_isolation_does_not_vote_for_the_state_before() -> None:
     async def main() -> None:
-        world = World(clock=FakeClock(), settings=Settings(cluster=CLUSTER))
-        parts = world.cluster_parts
-        assert parts is not None
-        try:
-            world.start()
+        async with running() as (world, parts):
             world.monitor("web", policy=HealthPolicy(fail_after=2))
             await until(lambda: [vote.state for vote in parts.votes.take()] == [State.UP])
             world.bad["web"] = Reason.PROBER_ISOLATED
@@ -59,8 +64,6 @@ def test_unconfirmed_failure_after_an_isolation_does_not_vote_for_the_state_befo
             assert world.dispatcher.entries["web"].state.local_state is State.UP
             assert parts.votes.take() == []
             await until(lambda: [vote.state for vote in parts.votes.take()] == [State.DOWN])
-        finally:
-            await world.close()
 
     run_in_fake_time(main)
 
@@ -69,11 +72,7 @@ def test_newer_vote_of_another_node_counts_until_the_next_check_of_this_node() -
     """Both have checked the monitor, and the failure that this node has found is over."""
 
     async def main() -> None:
-        world = World(clock=FakeClock(), settings=Settings(cluster=CLUSTER))
-        parts = world.cluster_parts
-        assert parts is not None
-        try:
-            world.start()
+        async with running() as (world, parts):
             world.bad["web"] = Reason.REFUSED
             world.monitor("web", policy=HealthPolicy(fail_after=1))
             votes: list[Vote] = []
@@ -95,19 +94,13 @@ def test_newer_vote_of_another_node_counts_until_the_next_check_of_this_node() -
             world.bad.clear()
             await until(lambda: world.results[-1][1] is Verdict.PASS)
             assert [vote.state for vote in parts.votes.take()] == [State.UP]
-        finally:
-            await world.close()
 
     run_in_fake_time(main)
 
 
 def test_vote_that_another_node_has_replaced_is_reported_again() -> None:
     async def main() -> None:
-        world = World(clock=FakeClock(), settings=Settings(cluster=CLUSTER))
-        parts = world.cluster_parts
-        assert parts is not None
-        try:
-            world.start()
+        async with running() as (world, parts):
             world.bad["web"] = Reason.REFUSED
             world.monitor("web", policy=HealthPolicy(fail_after=1))
             votes: list[Vote] = []
@@ -131,7 +124,5 @@ def test_vote_that_another_node_has_replaced_is_reported_again() -> None:
             parts.votes.forget(["web"])  # fra2 checks it now
             parts.votes.correct(replace(other, state=State.UP))
             assert parts.votes.take() == []
-        finally:
-            await world.close()
 
     run_in_fake_time(main)
