@@ -139,8 +139,8 @@ def read_alerts(
 
 
 def _notifier(name: str, table: Table, public_url: str) -> NotifierSettings | None:
-    found = _notifier_type(table)
-    limits: type[Notifier[Any]] = found or Notifier
+    notifier_class = _notifier_type(table)
+    limits: type[Notifier[Any]] = notifier_class or Notifier
     has_links = table.flag("action_links", default=False)
     if has_links and not public_url:
         table.error(
@@ -169,21 +169,21 @@ def _notifier(name: str, table: Table, public_url: str) -> NotifierSettings | No
         "action_links": has_links,
         "locations": tuple(dict.fromkeys(table.values("locations", check_location, default=()))),
     }
-    if found is None:
+    if notifier_class is None:
         table.ignore_others()
         return None
     try:
-        options = found.read_options(table)
+        options = notifier_class.read_options(table)
     except Exception as error:  # noqa: BLE001 - a third party's class may raise anything
         # Without the text of the error, which may contain a secret.
         table.error(
             "",
-            f"bug in notifier type {found.type_name}: {bug_text(error)}",
+            f"bug in notifier type {notifier_class.type_name}: {bug_text(error)}",
             "see the package that provides it",
         )
         table.ignore_others()
         return None
-    return NotifierSettings(name, found.type_name, options, **common)
+    return NotifierSettings(name, notifier_class.type_name, options, **common)
 
 
 def _notifier_type(table: Table) -> type[Notifier[Any]] | None:
@@ -195,16 +195,16 @@ def _notifier_type(table: Table) -> type[Notifier[Any]] | None:
         table.error("", "has no type", 'write to = ["ops@example.org"] for email, or type = "…"')
         return None
     try:
-        found = notifier_type(name)
+        notifier_class = notifier_type(name)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a third party's module may fail to load in any way
         table.error(
             "type", f"{value_text(name)} cannot be loaded: {error!r}", "see the package that provides it"
         )
         return None
-    if found is None:
+    if notifier_class is None:
         known = ", ".join(notifier_type_names())
         table.error("type", f"{value_text(name)} is not a notifier type", f"write one of: {known}")
-    return found
+    return notifier_class
 
 
 def _route(
