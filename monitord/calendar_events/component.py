@@ -32,8 +32,8 @@ class Component:
             return self.start
         if self.step == 0:
             return None
-        found = self.start + -(-(value - self.start) // self.step) * self.step
-        return found if self.stop < 0 or found <= self.stop else None
+        first = self.start + -(-(value - self.start) // self.step) * self.step
+        return first if self.stop < 0 or first <= self.stop else None
 
     def last_until(self, value: int) -> int | None:
         """Return the last number that is not greater than `value`."""
@@ -55,22 +55,24 @@ def numbers(chain: Chain, low: int, high: int) -> tuple[int, ...]:
     """Return the numbers of the chain within the bounds, in ascending order."""
     if not chain:
         return tuple(range(low, high + 1))
-    found: set[int] = set()
+    selected: set[int] = set()
     for component in chain:
         last = component.last_until(high)
         if last is not None:
-            found.update(range(component.start, last + 1, component.step or 1) if component.step else (last,))
-    return tuple(sorted(number for number in found if number >= low))
+            selected.update(
+                range(component.start, last + 1, component.step or 1) if component.step else (last,)
+            )
+    return tuple(sorted(number for number in selected if number >= low))
 
 
 def first_from(chain: Chain, value: int) -> int | None:
-    found = [first for component in chain if (first := component.first_from(value)) is not None]
-    return min(found, default=None)
+    firsts = [first for component in chain if (first := component.first_from(value)) is not None]
+    return min(firsts, default=None)
 
 
 def last_until(chain: Chain, value: int) -> int | None:
-    found = [last for component in chain if (last := component.last_until(value)) is not None]
-    return max(found, default=None)
+    lasts = [last for component in chain if (last := component.last_until(value)) is not None]
+    return max(lasts, default=None)
 
 
 def chain_text(chain: Chain, width: int) -> str:

@@ -83,11 +83,11 @@ class CalendarEvent:
         wall = wall_time(moment, zone) + _US
         if is_in_fold(moment, zone):
             wall, _ = utc_offset_change(wall - _US, zone)
-        while (found := self._first_from(wall)) is not None:
-            at = first_utc(found, zone)
+        while (candidate := self._first_from(wall)) is not None:
+            at = first_utc(candidate, zone)
             if at is not None:
                 return at
-            _, wall = utc_offset_change(found, zone)
+            _, wall = utc_offset_change(candidate, zone)
         return None
 
     def previous_or_at(self, moment: datetime) -> datetime | None:
@@ -96,11 +96,11 @@ class CalendarEvent:
         wall = wall_time(moment, zone)
         if is_in_fold(moment, zone):
             wall = utc_offset_change(wall, zone)[0] - _US
-        while (found := self._last_until(wall)) is not None:
-            at = first_utc(found, zone)
+        while (candidate := self._last_until(wall)) is not None:
+            at = first_utc(candidate, zone)
             if at is not None:
                 return at
-            wall = utc_offset_change(found, zone)[0] - _US
+            wall = utc_offset_change(candidate, zone)[0] - _US
         return None
 
     def _first_from(self, wall: datetime) -> datetime | None:
@@ -155,9 +155,9 @@ class CalendarEvent:
             for minute in minutes:
                 start_us = hour * _HOUR_US + minute * _MINUTE_US
                 if start_us + _MINUTE_US > time_us:
-                    found = first_from(self.microseconds, max(0, time_us - start_us))
-                    if found is not None and found < _MINUTE_US:
-                        return start_us + found
+                    microsecond = first_from(self.microseconds, max(0, time_us - start_us))
+                    if microsecond is not None and microsecond < _MINUTE_US:
+                        return start_us + microsecond
         return None
 
     def _last_time_until(self, time_us: int) -> int | None:
@@ -166,9 +166,9 @@ class CalendarEvent:
             for minute in reversed(minutes):
                 start_us = hour * _HOUR_US + minute * _MINUTE_US
                 if start_us <= time_us:
-                    found = last_until(self.microseconds, min(_MINUTE_US - 1, time_us - start_us))
-                    if found is not None:
-                        return start_us + found
+                    microsecond = last_until(self.microseconds, min(_MINUTE_US - 1, time_us - start_us))
+                    if microsecond is not None:
+                        return start_us + microsecond
         return None
 
 

@@ -140,7 +140,7 @@ def _in_zone(event: CalendarEvent, zone: str | None) -> CalendarEvent:
 
 def _weekdays(text: str) -> tuple[frozenset[int], str]:
     """Return the weekdays as numbers and the rest of the text, for example of "Mon..Fri,Sun 10:00"."""
-    found: set[int] = set()
+    weekdays: set[int] = set()
     rest = text
     while match := _WEEKDAY.match(rest):
         first = _weekday(match[0])
@@ -154,15 +154,15 @@ def _weekdays(text: str) -> tuple[frozenset[int], str]:
             rest = rest[end.end() :]
             if last < first:
                 raise _InvalidEventError("a range of weekdays cannot continue after Sunday")
-        found.update(range(first, last + 1))
+        weekdays.update(range(first, last + 1))
         if not rest or rest.startswith(" "):
-            return frozenset(found), rest.lstrip(" ")
+            return frozenset(weekdays), rest.lstrip(" ")
         if not rest.startswith(","):
             raise _InvalidEventError(f"unexpected {rest!r} after a weekday")
         rest = rest[1:]
         if not rest or rest.startswith(" "):
-            return frozenset(found), rest.lstrip(" ")
-    if found:
+            return frozenset(weekdays), rest.lstrip(" ")
+    if weekdays:
         raise _InvalidEventError(f"{rest!r} is not a weekday")
     return frozenset(), text
 
