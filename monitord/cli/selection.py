@@ -70,7 +70,7 @@ def selected(client: Client, options: argparse.Namespace) -> list[str]:
     names = [str(monitor["name"]) for monitor in known]
     check_tags(known, options.tag)
     tagged = [str(monitor["name"]) for monitor in known if set(options.tag).issubset(monitor["tags"])]
-    found = [] if options.names else tagged
+    selection = [] if options.names else tagged
     for selector in options.names:
         matching = [name for name in names if matches(name, selector)]
         if not matching:
@@ -79,10 +79,10 @@ def selected(client: Client, options: argparse.Namespace) -> list[str]:
                     f"no monitor matches {selector!r}", hint="monitorctl status lists the monitors"
                 )
             raise unknown_monitor(names, selector)
-        found += [name for name in matching if name in tagged]
-    if not found:
+        selection += [name for name in matching if name in tagged]
+    if not selection:
         raise nothing_matches_error(options.names, options.tag)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(selection))
 
 
 def check_tags(known: Sequence[Json], tags: Sequence[str]) -> None:

@@ -211,7 +211,7 @@ class Client:
         # "GET /api/v1/monitors lists …" is a hint for clients of the API.
         text = re.sub(
             rf"\bGET {API}/(monitors|silences|notifiers|posts) lists",
-            lambda found: f"monitorctl {_COMMANDS[found[1]]} lists",
+            lambda match: f"monitorctl {_COMMANDS[match[1]]} lists",
             text,
         )
         message = "\n".join(map(plain, text.strip().splitlines())) or plain(response.reason)

@@ -89,25 +89,25 @@ def monitor_path(name: str, *more: str) -> str:
 
 def fetch_monitors(client: Client, params: Params = ()) -> list[Json]:
     """Fetch all matching monitors, sorted by name."""
-    found: list[Json] = []
+    monitors: list[Json] = []
     cursor: Sequence[tuple[str, object]] = ()
     while True:
         page = client.get(f"{API}/monitors", [*params, ("limit", MAX_PAGE_ITEMS), *cursor])
-        found += page["monitors"]
+        monitors += page["monitors"]
         if page["next_cursor"] is None:
-            return found
+            return monitors
         cursor = [("cursor", page["next_cursor"])]
 
 
 def fetch_host_monitors(client: Client, params: Params = ()) -> list[Json]:
     """Fetch the matching monitors of the other hosts of a cluster, named HOST/NAME; none without a cluster."""
     try:
-        found: list[Json] = client.get(f"{API}/cluster/host-monitors", params)["monitors"]
+        monitors: list[Json] = client.get(f"{API}/cluster/host-monitors", params)["monitors"]
     except HTTPStatusError as error:
         if error.status != HTTPStatus.NOT_FOUND:
             raise
         return []
-    return found
+    return monitors
 
 
 @contextlib.contextmanager
@@ -142,8 +142,8 @@ def unknown_page(pages: Sequence[str], name: str) -> ControlError:
 def fetch_monitor(client: Client, name: str) -> Json:
     """Fetch a monitor with all its data. Raises ControlError for an unknown name."""
     with suggesting_names(client, name):
-        found: Json = client.get(monitor_path(name))
-    return found
+        monitor: Json = client.get(monitor_path(name))
+    return monitor
 
 
 def fetch_last_results(client: Client, name: str, *, failed: bool, limit: int) -> list[Json]:

@@ -95,20 +95,22 @@ class Candidates:
                     (post["id"], plain(post["title"])) for post in self._client.get(f"{API}/posts")["posts"]
                 ]
             case "NOTIFIER":
-                found = self._client.get(f"{API}/notifiers")["notifiers"]
-                return [(notifier["name"], notifier["type"]) for notifier in found]
+                notifiers = self._client.get(f"{API}/notifiers")["notifiers"]
+                return [(notifier["name"], notifier["type"]) for notifier in notifiers]
             case "URL|TYPE:ARGS":
                 return ((scheme, "") for scheme in SCHEMES)
             case _:
                 return []
 
     def _names(self, prefix: str) -> Iterable[Candidate]:
-        found = fetch_monitors(self._client, [("name", f"{prefix}*")] if prefix.isascii() and prefix else [])
-        return [(monitor["name"], monitor["state"]) for monitor in found]
+        monitors = fetch_monitors(
+            self._client, [("name", f"{prefix}*")] if prefix.isascii() and prefix else []
+        )
+        return [(monitor["name"], monitor["state"]) for monitor in monitors]
 
     def _values_of_monitors(self, values: Callable[[Json], Sequence[str]]) -> Iterable[Candidate]:
-        found = {value for monitor in fetch_monitors(self._client) for value in values(monitor)}
-        return [(value, "") for value in sorted(found)]
+        distinct = {value for monitor in fetch_monitors(self._client) for value in values(monitor)}
+        return [(value, "") for value in sorted(distinct)]
 
 
 def complete_line(words: Sequence[str], commands: Sequence[Command]) -> list[str]:

@@ -42,26 +42,26 @@ def _run(options: argparse.Namespace) -> int:
         with suggesting_names(client, name):
             answer = client.get(monitor_path(name, "incidents"), params)
     elif options.names or options.tag:
-        incidents: list[Json] = []
+        of_monitors: list[Json] = []
         for monitor in selected(client, options):
             with suggesting_names(client, monitor):
-                incidents += client.get(monitor_path(monitor, "incidents"), params)["incidents"]
-        incidents.sort(key=lambda incident: str(incident["opened_at"]), reverse=True)
-        answer = {"incidents": incidents[: options.lines]}
+                of_monitors += client.get(monitor_path(monitor, "incidents"), params)["incidents"]
+        of_monitors.sort(key=lambda incident: str(incident["opened_at"]), reverse=True)
+        answer = {"incidents": of_monitors[: options.lines]}
     else:
         answer = client.get(f"{API}/incidents", params)
     if options.json:
         print_json(answer)
         return EXIT_OK
-    found = answer["incidents"]
-    if not found:
+    incidents = answer["incidents"]
+    if not incidents:
         print("no open incidents" if options.open else "no incidents")
         return EXIT_OK
-    local_zone = zone(incident["opened_at"] for incident in found)
+    local_zone = zone(incident["opened_at"] for incident in incidents)
     head = ("STATE", "MONITOR", f"OPENED ({local_zone})", "DURATION", "REASON", "DETAIL")
     times = LocalTimes(local_zone)
     rows = []
-    for incident in found:
+    for incident in incidents:
         opened, closed = incident["opened_at"], incident["closed_at"]
         duration_s = (
             seconds_since(opened)

@@ -67,12 +67,12 @@ def _notifications(options: argparse.Namespace) -> int:
             client.get(f"{API}/notifications", [*params, ("monitor", name)])
             for name in selected(client, options)
         ]
-        found = {
+        by_id = {
             (notification["id"], notification["notifier"]): notification
             for response in responses
             for notification in response["notifications"]
         }
-        newest = sorted(found.values(), key=lambda notification: str(notification["at"]), reverse=True)
+        newest = sorted(by_id.values(), key=lambda notification: str(notification["at"]), reverse=True)
         response = {"notifications": newest[: options.lines], "total": len(newest)}
     notifications = response["notifications"]
     if name is not None and not notifications:

@@ -45,8 +45,8 @@ def _show(options: argparse.Namespace) -> int:
     only = only_name(options)
     names = [only] if only else selected(client, options)
     if options.json:
-        found = [fetch_monitor(client, name) for name in names]
-        print_json(found[0] if only else {"monitors": found})
+        monitors = [fetch_monitor(client, name) for name in names]
+        print_json(monitors[0] if only else {"monitors": monitors})
         return EXIT_OK
     for number, name in enumerate(names):
         shown = fetch_monitor(client, name)
@@ -190,8 +190,8 @@ def _next_check(shown: Json) -> str:
 
 def _uptimes(uptimes: Mapping[str, Json]) -> Iterator[str]:
     """Yield the uptimes; periods with equal uptime and equal covered time, shorter than their length, are combined."""
-    for (ratio, covered_s), found in groupby(uptimes.items(), lambda item: _uptime(*item)):
-        periods = [period for period, _ in found]
+    for (ratio, covered_s), group in groupby(uptimes.items(), lambda item: _uptime(*item)):
+        periods = [period for period, _ in group]
         if covered_s is None:
             yield from (f"{period} {percent(ratio)}" for period in periods)
         else:
@@ -219,17 +219,17 @@ def _last(options: argparse.Namespace) -> int:
     names = [only] if only is not None else selected(client, options)
     results = [fetch_last_results(client, name, failed=options.failed, limit=options.lines) for name in names]
     if options.json:
-        documents = [{"monitor": name, "results": found} for name, found in zip(names, results, strict=True)]
+        documents = [{"monitor": name, "results": last} for name, last in zip(names, results, strict=True)]
         print_json(documents[0] if only is not None else {"monitors": documents})
         return EXIT_OK
-    for number, (name, found) in enumerate(zip(names, results, strict=True)):
+    for number, (name, last) in enumerate(zip(names, results, strict=True)):
         if only is None:
             print(f"\n\n{name}" if number else name)
-        if not found:
+        if not last:
             print("no failures" if options.failed else "not checked yet")
             continue
         units, times = fetch_monitor(client, name)["units"], LocalTimes()
-        for index, result in enumerate(found):
+        for index, result in enumerate(last):
             if index:
                 print()
             print(f"{times.moment(result['started_at'])}, {ago(result['started_at'])}")

@@ -54,17 +54,17 @@ def _run(options: argparse.Namespace) -> int:
             parser: argparse.ArgumentParser = options.parser
             parser.error("--watch does not print JSON; use --json without it, or: events --follow --json")
         return _watch(client, options)
-    status, found = _read(client, options)
-    _check_selection(client, options, found)
+    status, monitors = _read(client, options)
+    _check_selection(client, options, monitors)
     if options.json:
-        of_hosts = [monitor for monitor in found if "host" in monitor]
-        shown = {"monitors": worst_first([monitor for monitor in found if "host" not in monitor])}
+        of_hosts = [monitor for monitor in monitors if "host" in monitor]
+        shown = {"monitors": worst_first([monitor for monitor in monitors if "host" not in monitor])}
         print_json({"status": status, **shown, **({"host_monitors": of_hosts} if of_hosts else {})})
     else:
-        print("\n".join(_lines(status, found)))
-    if not found and not (options.pattern or options.tag or options.state or options.type):
+        print("\n".join(_lines(status, monitors)))
+    if not monitors and not (options.pattern or options.tag or options.state or options.type):
         return exit_of_state(status["worst_state"])
-    return exit_of_state(worst_first(found)[0]["state"]) if found else EXIT_OK
+    return exit_of_state(worst_first(monitors)[0]["state"]) if monitors else EXIT_OK
 
 
 def _watch(client: Client, options: argparse.Namespace) -> int:
@@ -96,26 +96,26 @@ def _read(client: Client, options: argparse.Namespace) -> tuple[Json, list[Json]
 
     if not options.pattern:
         return status, fetch(filters)
-    found = {
+    by_key = {
         ("host" in monitor, monitor["name"]): monitor
         for pattern in options.pattern
         for monitor in fetch([*filters, ("name", pattern)])
     }
-    return status, list(found.values())
+    return status, list(by_key.values())
 
 
-def _check_selection(client: Client, options: argparse.Namespace, found: Sequence[Json]) -> None:
+def _check_selection(client: Client, options: argparse.Namespace, monitors: Sequence[Json]) -> None:
     """Raise ControlError for a name, pattern, tag or type that no monitor has: it is probably misspelled.
 
     It is not an error if no monitor is in a state.
     """
-    if len(options.pattern) > 1 or not found:
+    if len(options.pattern) > 1 or not monitors:
         for pattern in options.pattern:
             if not any(fetch(client, [("name", pattern)]) for fetch in (fetch_monitors, fetch_host_monitors)):
                 raise ControlError(
                     f"no monitor matches {pattern!r}", hint="monitorctl status lists all monitors"
                 )
-    if found or not (options.pattern or options.tag or options.type):
+    if monitors or not (options.pattern or options.tag or options.type):
         return
     known = [*fetch_monitors(client), *fetch_host_monitors(client)]
     check_tags(known, options.tag)
@@ -132,10 +132,10 @@ def _check_selection(client: Client, options: argparse.Namespace, found: Sequenc
         raise nothing_matches_error(options.pattern, options.tag)
 
 
-def _lines(status: Json, found: Sequence[Json]) -> list[str]:
+def _lines(status: Json, monitors: Sequence[Json]) -> list[str]:
     lines = headline(status)
-    if found:
-        lines += ["", *monitor_rows(found, max_columns=max_columns(), colour=wants_colour())]
+    if monitors:
+        lines += ["", *monitor_rows(monitors, max_columns=max_columns(), colour=wants_colour())]
     elif status["monitors"]["total"]:
         lines += ["", "no monitor matches"]
     return lines

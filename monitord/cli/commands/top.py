@@ -42,10 +42,10 @@ def _run(options: argparse.Namespace) -> int:
     with Screen() as screen:
         while True:
             try:
-                status, found = client.get(f"{API}/status"), fetch_monitors(client)
+                status, monitors = client.get(f"{API}/status"), fetch_monitors(client)
                 count = CheckCount(time.monotonic(), status["checks"]["total"])
                 rows = size().lines if screen.is_full else MAX_PRINTED_LINES
-                lines = top_lines(status, found, rate=rate_of(previous, count), rows=rows)
+                lines = top_lines(status, monitors, rate=rate_of(previous, count), rows=rows)
                 previous = count
             except ControlError as error:
                 if screen.is_empty:
@@ -64,7 +64,7 @@ def rate_of(previous: CheckCount | None, current: CheckCount) -> float | None:
     return (current.checks - previous.checks) / (current.at_s - previous.at_s)
 
 
-def top_lines(status: Json, found: list[Json], *, rate: float | None, rows: int) -> list[str]:
+def top_lines(status: Json, monitors: list[Json], *, rate: float | None, rows: int) -> list[str]:
     columns = max_columns()
     checks, lateness, loop = status["checks"], status["checks"]["lateness_s"], status["event_loop"]
     history = status["history"]
@@ -82,7 +82,9 @@ def top_lines(status: Json, found: list[Json], *, rate: float | None, rows: int)
         f"history: {stored}; memory: peak {_mebibytes(status['memory_peak_bytes'])}",
         "",
     ]
-    lines += monitor_rows(found, max_columns=columns, colour=wants_colour())[: max(1, rows - len(lines) - 1)]
+    lines += monitor_rows(monitors, max_columns=columns, colour=wants_colour())[
+        : max(1, rows - len(lines) - 1)
+    ]
     # Rows of monitors fit already, and truncation would split their colours.
     return [line if "\x1b" in line else shorten(line, columns) for line in lines]
 

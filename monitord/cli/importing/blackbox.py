@@ -127,14 +127,14 @@ def _read_targets(
     groups = config.get("static_configs").items()
     for discovery in config.get("file_sd_configs").items():
         for pattern in discovery.get("files").texts():
-            found = [
+            targets = [
                 group
                 for name, items in target_files.items()
                 if fnmatchcase(name, pattern.rpartition("/")[2])
                 for group in items
             ]
-            groups += found
-            if not found:
+            groups += targets
+            if not targets:
                 draft.leave_out(
                     f"job {job.name}", f"the targets are in {quoted(pattern)}; pass that file as well"
                 )

@@ -152,13 +152,13 @@ class Draft:
 
     def untranslated(self) -> list[Untranslated]:
         """Return everything that is not in the result, in the order of the file."""
-        found = list(self.general)
+        untranslated = list(self.general)
         for section in self.sections:
             if section.disabled:
-                found.append(Untranslated(section.title, section.disabled))
+                untranslated.append(Untranslated(section.title, section.disabled))
             else:
-                found += section.missing
-        return found
+                untranslated += section.missing
+        return untranslated
 
     def disable_empty_sections(self) -> None:
         """Disable groups and maintenance windows without active monitors: a window would then apply to all monitors."""

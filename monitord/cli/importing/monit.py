@@ -268,12 +268,12 @@ class _MonitTranslation:
         if service.kind == "process":
             self._read_process(service)
             address = "localhost"
-        found = False
+        has_port_test = False
         for test in service.tests:
             words = {token.keyword for token in test.condition}
             if words & {"port", "unixsocket", "ping", "ping4", "ping6", "icmp"} or "url" in words:
                 self._read_port(service, test, address)
-                found = True
+                has_port_test = True
             elif not (words & {"restarts", "restart"} or "exist" in words or "exists" in words):
                 condition = " ".join(token.text for token in test.condition)
                 section = next(iter(self._by_service.get(service.name, [])), None)
@@ -286,14 +286,14 @@ class _MonitTranslation:
                     self._draft.leave_out(f"check {service.kind} {service.name}: {condition}", reason)
                 else:
                     section.leave_out(condition, reason)
-        if service.kind == "host" and not found and not service.tests:
+        if service.kind == "host" and not has_port_test and not service.tests:
             self._draft.leave_out(f"check host {service.name}", "it has no tests")
 
     def _read_process(self, service: MonitService) -> None:
         section = self._section(service, "")
         start = next((tokens for word, tokens in service.statements if word == "start"), [])
         command = " ".join(token.text for token in start if token.keyword != "program")[:MAX_SEARCHED]
-        match = next((found for pattern in _UNIT_OF if (found := pattern.search(command))), None)
+        match = next(filter(None, (pattern.search(command) for pattern in _UNIT_OF)), None)
         if match is None:
             section.values["unit"] = f"{service.name}.service"
             section.disable(
@@ -352,9 +352,9 @@ class _MonitTranslation:
             text = " ".join(
                 _OPERATOR_WORDS.get(token.keyword, token.text) for token in _without_cycles(test.condition)
             )
-            found = _limit_of(text[:MAX_SEARCHED])
-            section = None if found is None else sections.get("", sections.get(found[0]))
-            if found is None or section is None:
+            limit = _limit_of(text[:MAX_SEARCHED])
+            section = None if limit is None else sections.get("", sections.get(limit[0]))
+            if limit is None or section is None:
                 reason = "it has no counterpart; plugins can check it, see monitord-monitors(5), type exec"
                 if "" in sections:
                     sections[""].leave_out(text, reason)
@@ -363,7 +363,7 @@ class _MonitTranslation:
                 continue
             conditions = section.values.setdefault("up_when", [])
             if isinstance(conditions, list):
-                conditions.append(found[1])
+                conditions.append(limit[1])
             known = section.values.get("fail_after")
             _set_cycles(test, section, self._interval_s)
             if isinstance(known, int) and known != _cycles_of(test):
@@ -457,7 +457,7 @@ def _port_test(  # noqa: C901, PLR0912, PLR0915 - a case for each keyword
     test: MonitTest, address: str
 ) -> PortTest:
     """Read the options of a test, each a keyword with its value."""
-    found = PortTest(address)
+    port_test = PortTest(address)
     tokens = iter(_without_cycles(test.condition))
 
     def value() -> str:
@@ -486,24 +486,24 @@ def _port_test(  # noqa: C901, PLR0912, PLR0915 - a case for each keyword
             ):
                 pass
             case "host":
-                found.host = value()
+                port_test.host = value()
             case "port":
                 text = value()
-                found.port = int(text[:6]) if text.isdecimal() else 0
+                port_test.port = int(text[:6]) if text.isdecimal() else 0
             case "unixsocket" | "unix":
-                found.socket = value()
+                port_test.socket = value()
             case "ping" | "ping4" | "ping6" | "icmp":
-                found.is_ping = True
+                port_test.is_ping = True
             case "udp":
-                found.transport = "udp"
+                port_test.transport = "udp"
             case "tcpssl" | "ssl" | "tls" | "tlsv1" | "tlsv1.2" | "tlsv1.3" | "sslauto" | "auto":
-                found.with_tls = True
+                port_test.with_tls = True
             case "protocol" | "proto":
-                found.protocol = value().lower()
+                port_test.protocol = value().lower()
             case "request":
-                found.path = value()
+                port_test.path = value()
             case "status":
-                found.status = value()
+                port_test.status = value()
             case "content":
                 negated = False
                 text = ""
@@ -512,33 +512,35 @@ def _port_test(  # noqa: C901, PLR0912, PLR0915 - a case for each keyword
                     if following.text not in {"=", "==", "!=", "=~", "!"}:
                         text = following.text
                         break
-                found.contents.append(f"{'not ' if negated else ''}body matches {literal(text)}")
+                port_test.contents.append(f"{'not ' if negated else ''}body matches {literal(text)}")
             case "hostheader":
-                found.host_header = value()
+                port_test.host_header = value()
             case "method":
-                found.method = value().upper()
+                port_test.method = value().upper()
             case "timeout":
                 text = value()
-                found.timeout_s = float(text[:6]) if text.isdecimal() and int(text[:6]) else DEFAULT_TIMEOUT_S
+                port_test.timeout_s = (
+                    float(text[:6]) if text.isdecimal() and int(text[:6]) else DEFAULT_TIMEOUT_S
+                )
             case "valid":
-                found.certificate_days = int(
+                port_test.certificate_days = int(
                     next((item.text[:5] for item in tokens if item.text.isdecimal()), "0")
                 )
             case "send":
-                found.dialogue.append({"send": _unescaped(value())})
+                port_test.dialogue.append({"send": _unescaped(value())})
             case "expect":
-                found.dialogue.append({"expect": _unescaped(value()).strip("\r\n")})
+                port_test.dialogue.append({"expect": _unescaped(value()).strip("\r\n")})
             case "count" | "size" | "retry" | "address":
                 value()
             case "http" | "https" if not token.text.startswith("http:"):
-                found.protocol = token.keyword
+                port_test.protocol = token.keyword
             case _ if token.text.startswith(("http://", "https://")):
-                found.path = token.text
+                port_test.path = token.text
             case _ if token.keyword in _FILLERS or token.text in {"=", "=="}:
                 pass
             case _:
-                found.unknown.append(token.text)
-    return found
+                port_test.unknown.append(token.text)
+    return port_test
 
 
 def _without_cycles(tokens: Sequence[MonitToken]) -> list[MonitToken]:

@@ -137,8 +137,8 @@ def _errors_of(text: str, folder: Path) -> list[Any]:
         raise ControlError(f"the result cannot be checked: {error}") from None
     if done.returncode:
         raise ControlError(f"the result cannot be checked: {shortened(plain(done.stderr[-500:]), 500)}")
-    found: list[Any] = json.loads(done.stdout)
-    return found
+    errors: list[Any] = json.loads(done.stdout)
+    return errors
 
 
 def _write(path: Path, text: str, *, replace: bool) -> None:

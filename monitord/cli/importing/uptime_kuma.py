@@ -114,10 +114,10 @@ def _tables_of_database(source: ImportSource) -> Mapping[str, Rows]:
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA query_only = ON")
             # A view could contain any query, under the name of a table.
-            found = {
+            names = {
                 name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
             }
-            if "monitor" not in found:
+            if "monitor" not in names:
                 raise SourceError(
                     f"{source.name}: is not a database of Uptime Kuma: it has no table monitor",
                     hint="import data/kuma.db",
@@ -125,7 +125,7 @@ def _tables_of_database(source: ImportSource) -> Mapping[str, Rows]:
             tables: dict[str, Rows] = {}
             room = MAX_DATABASE_CHARACTERS
             for name in _TABLES:
-                if name in found:
+                if name in names:
                     tables[name] = []
                     for row, characters in _read_table(connection, name):
                         room -= characters

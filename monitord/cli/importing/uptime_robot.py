@@ -52,8 +52,8 @@ Record = Mapping[str, str]
 
 def recognizes(text: str) -> bool:
     header = text.lstrip("\ufeff").partition("\n")[0]
-    found = {_plainer(cell) for cell in re.split(r"[,;\t]", header)}
-    return bool(found & {"urlip", "monitorurl"}) and bool(found & {"friendlyname", "monitorname", "name"})
+    columns = {_plainer(cell) for cell in re.split(r"[,;\t]", header)}
+    return bool(columns & {"urlip", "monitorurl"}) and bool(columns & {"friendlyname", "monitorname", "name"})
 
 
 def translate(sources: Sequence[ImportSource], draft: Draft) -> None:

@@ -90,11 +90,11 @@ class LocalTimes:
     def in_text(self, text: str) -> str:
         return TIME_IN_TEXT.sub(self._local, text)
 
-    def _local(self, found: re.Match[str]) -> str:
+    def _local(self, match: re.Match[str]) -> str:
         try:
-            return self.moment(f"{found[1]}T{found[2]}Z")
+            return self.moment(f"{match[1]}T{match[2]}Z")
         except (ValueError, OverflowError):  # a text of a peer that is not a time
-            return found[0]
+            return match[0]
 
 
 def clock_time(text: str) -> str:
