@@ -124,12 +124,12 @@ def _matches(value: object, comparison: Comparison) -> bool | Unresolved:
     if comparison.pattern is None:
         return Unresolved("no pattern")
     if isinstance(value, str):
-        found = comparison.pattern.is_in_any([value])
+        is_match = comparison.pattern.is_in_any([value])
     elif isinstance(value, (list, tuple)) and comparison.field_type is FieldType.TEXTS:
-        found = comparison.pattern.is_in_any(value)
+        is_match = comparison.pattern.is_in_any(value)
     else:
         return Unresolved(f"{_shown_any(value)} is not a string")
-    return Unresolved("the text is too long for this pattern") if found is None else found
+    return Unresolved("the text is too long for this pattern") if is_match is None else is_match
 
 
 def _ordered(value: object, operator: Operator, literal: Literal) -> bool | Unresolved:

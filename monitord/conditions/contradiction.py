@@ -23,8 +23,7 @@ class _End:
 def contradiction(nodes: Iterable[Node]) -> Pair | None:
     """Return two comparisons that exclude each other in conditions that must all hold; None if there are none."""
     nodes = tuple(nodes)
-    found = _excluding(tuple(_required(nodes)))
-    return found or next((pair for node in nodes if (pair := _within(node))), None)
+    return _excluding(tuple(_required(nodes))) or next(filter(None, map(_within, nodes)), None)
 
 
 def _within(node: Node) -> Pair | None:

@@ -35,14 +35,14 @@ class JsonPath:
 
     def find(self, document: object) -> object:
         """Return the value at this path (None is JSON's null), or Unresolved. Never raises."""
-        found = document
+        value = document
         for count, step in enumerate(self.steps, start=1):
             try:
-                found = _at(found, step)
+                value = _at(value, step)
             except LookupError:
                 where = shortened(str(JsonPath(self.steps[:count])))
                 return Unresolved(f"no value at {where}", is_absent=True)
-        return found
+        return value
 
 
 def parse_json_path(text: str) -> JsonPath:

@@ -151,9 +151,9 @@ class Parser:
 
     def _within_parentheses(self, word: str) -> tuple[Reference, FieldType]:
         self._expect("(", f"{word} needs a field", f"write {word}(field)")
-        found = self._reference()
+        reference = self._reference()
         self._expect(")", "the ( is not closed")
-        return found
+        return reference
 
     def _reference(self) -> tuple[Reference, FieldType]:
         token = self._token

@@ -76,9 +76,9 @@ def look_up(
     vocabulary: Vocabulary, name: str, column: int, *, is_called: bool = False
 ) -> FieldType | FieldFunction:
     """Return the type or function of a field. Raises ConditionError if the vocabulary has no such field."""
-    found = vocabulary.fields.get(name)
-    if found is not None:
-        return found
+    field = vocabulary.fields.get(name)
+    if field is not None:
+        return field
     known = sorted(vocabulary.fields)
     hint = did_you_mean(name, known) or did_you_mean(name.lower(), known)
     if is_called and (

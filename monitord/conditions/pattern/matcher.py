@@ -115,9 +115,9 @@ class Pattern:
         """
         characters_left, steps_left = MAX_SEARCHED_CHARACTERS, MAX_STEPS
         for text in texts:
-            found, steps_left = self._search(text, characters_left, steps_left)
-            if found is not False:
-                return found
+            is_match, steps_left = self._search(text, characters_left, steps_left)
+            if is_match is not False:
+                return is_match
             characters_left -= len(text)
         return False
 
@@ -334,9 +334,9 @@ class Capture(Pattern):
     def _follow(self, text: str, begin: int, steps_left: int) -> str | bool:
         before = _BEFORE_START if begin == 0 else self._before(_symbol(text, begin - 1))
         threads: list[tuple[int, _Thread]] = []
-        found: tuple[_Thread, int] | None = None
+        match: tuple[_Thread, int] | None = None
         for at in range(begin, len(text) + 1):
-            if found is None:
+            if match is None:
                 threads.append((self._start, _Thread(at)))
             symbol = _symbol(text, at)
             following: list[tuple[int, _Thread]] = []
@@ -344,7 +344,7 @@ class Capture(Pattern):
             for index, thread in self._closure(threads, visited, before, symbol, at):
                 state = self._states[index]
                 if state is None:
-                    found = thread, at
+                    match = thread, at
                     break  # the threads after it have a lower priority
                 if isinstance(state, _CharacterState) and symbol and state.regex.fullmatch(symbol[0]):
                     following.append((state.then, thread))
@@ -352,12 +352,12 @@ class Capture(Pattern):
             if steps_left < 0:
                 return True
             threads = following
-            if found is not None and not threads:
+            if match is not None and not threads:
                 break
             before = self._before(symbol)
-        if found is None:
+        if match is None:
             return False
-        thread, end = found
+        thread, end = match
         if not self._has_group:
             return text[thread.begin : end]
         # A group in an alternative that was not taken has no text.
