@@ -77,8 +77,8 @@ class Diagnostics:
         """Return errors in the order of files and lines: at most MAX_REPORTED, and the number of the others."""
         if not self._located and not self._found:
             return ()
-        found = [self._locate(*error) for error in itertools.islice(self._found, MAX_REPORTED)]
-        diagnostics = self._sorted([*self._located[:MAX_REPORTED], *found])
+        located = [self._locate(*error) for error in itertools.islice(self._found, MAX_REPORTED)]
+        diagnostics = self._sorted([*self._located[:MAX_REPORTED], *located])
         if more := len(self._located) + len(self._found) - len(diagnostics):
             diagnostics.append(
                 Diagnostic(
@@ -89,8 +89,8 @@ class Diagnostics:
 
     def warnings(self) -> tuple[Diagnostic, ...]:
         """Return warnings in the order of files and lines, at most MAX_REPORTED."""
-        found = (self._locate(*warning) for warning in itertools.islice(self._warnings, MAX_REPORTED))
-        return tuple(self._sorted(found))
+        located = (self._locate(*warning) for warning in itertools.islice(self._warnings, MAX_REPORTED))
+        return tuple(self._sorted(located))
 
     def _sorted(self, diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
         order = {file: index for index, file in enumerate(self.files)}

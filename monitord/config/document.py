@@ -259,8 +259,8 @@ def _matching(directory: str, pattern: str, diagnostics: Diagnostics) -> list[st
             )
             diagnostics.has_unread_files = True
             return []
-    found = glob.glob(os.path.join(glob.escape(directory), pattern))  # noqa: PTH118, PTH207
-    return sorted(found, key=lambda file: (FilePath(file).name, file))
+    paths = glob.glob(os.path.join(glob.escape(directory), pattern))  # noqa: PTH118, PTH207
+    return sorted(paths, key=lambda file: (FilePath(file).name, file))
 
 
 def _merged(
