@@ -154,30 +154,30 @@ class Registry:
     def parents_to_check(self, entry: MonitorEntry) -> list[MonitorEntry]:
         """Return the parents of this monitor that are not down, each once: for a group, with its members; for a paused
         parent, its own parents."""
-        found: dict[str, MonitorEntry] = {}
-        self._add_parents_to_check(entry, found)
-        return list(found.values())
+        parents: dict[str, MonitorEntry] = {}
+        self._add_parents_to_check(entry, parents)
+        return list(parents.values())
 
-    def _add_parents_to_check(self, entry: MonitorEntry, found: dict[str, MonitorEntry]) -> None:
+    def _add_parents_to_check(self, entry: MonitorEntry, parents: dict[str, MonitorEntry]) -> None:
         settings = entry.monitor.settings
         for name in (*settings.depends_on, *settings.depends_on_any):
             parent = self._entries.get(name)
-            if parent is None or name in found:
+            if parent is None or name in parents:
                 continue
             if parent.state.pause is not None:
-                self._add_parents_to_check(parent, found)
+                self._add_parents_to_check(parent, parents)
             elif parent.state.local_state is not State.DOWN:
-                self._add_with_members(parent, found)
+                self._add_with_members(parent, parents)
 
     def _add_with_members(
-        self, entry: MonitorEntry, found: dict[str, MonitorEntry]
+        self, entry: MonitorEntry, entries: dict[str, MonitorEntry]
     ) -> Collection[MonitorEntry]:
         """Add this monitor and, for a group, its members that are not paused. Return all that were found."""
-        found[entry.name] = entry
+        entries[entry.name] = entry
         for member in self.members(entry):
-            if member.name not in found and member.state.pause is None:
-                self._add_with_members(member, found)
-        return found.values()
+            if member.name not in entries and member.state.pause is None:
+                self._add_with_members(member, entries)
+        return entries.values()
 
     def member_states(self, names: Collection[str], tags: Collection[str]) -> list[tuple[str, State]]:
         """Return name and state of the monitors with one of the names, or with all of the tags; for groups."""

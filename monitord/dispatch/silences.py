@@ -102,12 +102,12 @@ class Silences(Sink):
         """Return the silence of this monitor that ends last."""
         if not self._silences:
             return None
-        found = [
+        matching = [
             silence
             for silence in self._silences
             if silence.since <= at < silence.until and silence.covers(name, tags)
         ]
-        return max(found, key=lambda silence: silence.until, default=None)
+        return max(matching, key=lambda silence: silence.until, default=None)
 
     def replace_all(self, silences: Sequence[Silence]) -> None:
         """Replace the silences, and store them."""
