@@ -74,15 +74,15 @@ class TimeWindow:
 
         An end of None is not known; it is the last time.
         """
-        found: list[tuple[datetime, datetime | None]] = []
+        openings: list[tuple[datetime, datetime | None]] = []
         opens_at = self._began_at(start)
         if opens_at is None or opens_at + self.duration <= start:
             opens_at = self._opens_after(start)
-        while opens_at is not None and opens_at < end and len(found) < most:
+        while opens_at is not None and opens_at < end and len(openings) < most:
             closes_at = self.closes_after(opens_at)
-            found.append((opens_at, closes_at))
+            openings.append((opens_at, closes_at))
             opens_at = None if closes_at is None else self._opens_after(closes_at)
-        return found
+        return openings
 
     def _opens_after(self, at: datetime) -> datetime | None:
         if self.schedule is not None:
@@ -111,8 +111,8 @@ def maintenance_of(
     windows: Iterable[TimeWindow], name: str, tags: Collection[str], at: datetime
 ) -> TimeWindow | None:
     """The window that is open for this monitor; the last to close if there are several."""
-    found = [window for window in windows if window.is_open(at) and window.matches(name, tags)]
-    return max(found, key=lambda window: _closing(window, at) or _NEVER, default=None)
+    open_windows = [window for window in windows if window.is_open(at) and window.matches(name, tags)]
+    return max(open_windows, key=lambda window: _closing(window, at) or _NEVER, default=None)
 
 
 @lru_cache(maxsize=64)
