@@ -26,17 +26,17 @@ _logged_at_s: dict[str, float] = {}
 
 def read_rows(rows: Iterable[tuple[Any, ...]], read: Callable[..., T], name: str) -> list[T]:
     """Return `read(*row)` of every row that can be read. `name`: the rows in the plural, for the log."""
-    found: list[T] = []
+    values: list[T] = []
     unreadable = 0
     last_error: Exception | None = None
     for row in rows:
         try:
-            found.append(read(*row))
+            values.append(read(*row))
         except UNREADABLE as error:
             unreadable, last_error = unreadable + 1, error
     if last_error is not None:
         log_unreadable(name, unreadable, last_error)
-    return found
+    return values
 
 
 def log_unreadable(name: str, count: int, last_error: Exception) -> None:

@@ -468,8 +468,8 @@ class History:
                 level_s=step_s,
                 step_s=step_s,
             )
-            found: list[Bucket] = await self._query(page, [])
-            for bucket in found:
+            buckets: list[Bucket] = await self._query(page, [])
+            for bucket in buckets:
                 if any(bucket.counts.values()):
                     yield bucket
             start_ms = end_ms

@@ -41,7 +41,7 @@ def maintenance(
     """Adjacent spans of one monitor are a single period: its state may have changed during maintenance."""
     numbers = dict(connection.execute("SELECT name, id FROM monitors").fetchall())
     seen_ms = spans.read_seen(connection)
-    found: list[MaintenanceTime] = []
+    times: list[MaintenanceTime] = []
     for name in monitors:
         if name not in numbers:
             continue
@@ -54,8 +54,8 @@ def maintenance(
                 merged[-1] = (merged[-1][0], ends_ms)
             else:
                 merged.append((begins_ms, ends_ms))
-        found += [MaintenanceTime(name, from_ms(begins), from_ms(ends)) for begins, ends in merged]
-    return found
+        times += [MaintenanceTime(name, from_ms(begins), from_ms(ends)) for begins, ends in merged]
+    return times
 
 
 def incident_times(connection: sqlite3.Connection, start_ms: int, end_ms: int) -> list[IncidentTime]:
@@ -79,11 +79,11 @@ def incident_times(connection: sqlite3.Connection, start_ms: int, end_ms: int) -
 
 def incidents_by_id(connection: sqlite3.Connection, ids: Sequence[str]) -> list[Incident]:
     """The oldest first. Incidents that have been deleted are omitted."""
-    found: list[Incident] = []
+    incidents: list[Incident] = []
     for first in range(0, len(ids), INCIDENTS_AT_ONCE):
         some = ids[first : first + INCIDENTS_AT_ONCE]
         rows = connection.execute(
             f"SELECT {INCIDENT_COLUMNS} WHERE incidents.id IN ({', '.join('?' * len(some))})", tuple(some)
         )
-        found += read_rows(rows, incident_of, "incidents")
-    return sorted(found, key=lambda incident: incident.opened_at)
+        incidents += read_rows(rows, incident_of, "incidents")
+    return sorted(incidents, key=lambda incident: incident.opened_at)

@@ -270,8 +270,10 @@ def total_uptimes(
     connection: sqlite3.Connection, monitors: Sequence[str], windows: Sequence[tuple[int, int]]
 ) -> tuple[Uptime, ...]:
     """The uptime of all monitors together in each window."""
-    found = uptimes(connection, monitors, windows)
-    return tuple(total_uptime(uptime[index] for uptime in found.values()) for index in range(len(windows)))
+    by_monitor = uptimes(connection, monitors, windows)
+    return tuple(
+        total_uptime(uptime[index] for uptime in by_monitor.values()) for index in range(len(windows))
+    )
 
 
 def _uptime(seconds: Iterable[tuple[Any, float]]) -> Uptime:
@@ -396,7 +398,7 @@ def uptimes_between(
     """The uptime of each monitor between each two adjacent bounds, which are in order."""
     numbers = _numbers(connection, monitors)
     seen_ms = spans.read_seen(connection)
-    found: dict[str, tuple[Uptime, ...]] = {}
+    by_monitor: dict[str, tuple[Uptime, ...]] = {}
     for name in monitors:
         seconds: list[dict[int, float]] = [{} for _ in bounds_ms[1:]]
         if name in numbers:
@@ -409,8 +411,8 @@ def uptimes_between(
                     inside_ms = min(ends_ms, bounds_ms[place + 1]) - max(begins_ms, bounds_ms[place])
                     seconds[place][state] = seconds[place].get(state, 0.0) + inside_ms / 1000
                     place += 1
-        found[name] = tuple(_uptime(spent.items()) for spent in seconds)
-    return found
+        by_monitor[name] = tuple(_uptime(spent.items()) for spent in seconds)
+    return by_monitor
 
 
 def _monitor_row(connection: sqlite3.Connection, monitor: str) -> tuple[int, int] | None:

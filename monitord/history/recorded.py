@@ -146,7 +146,7 @@ def _recorded_result(
     phases: bytes | None,
     detail: str | None,
 ) -> RecordedResult:
-    found = phases_s(unpack_integers(phases)) if phases else {}
+    phase_times = phases_s(unpack_integers(phases)) if phases else {}
     return RecordedResult(
         monitor,
         from_ms(at_ms),
@@ -155,6 +155,6 @@ def _recorded_result(
         Reason.of_code(reason),
         has_response(outcome),
         # A phase that did not take place is stored as 0.
-        {name: spent_s for name, spent_s in found.items() if spent_s},
+        {name: spent_s for name, spent_s in phase_times.items() if spent_s},
         detail if isinstance(detail, str) else None,
     )

@@ -133,8 +133,8 @@ def check_version(connection: sqlite3.Connection, steps: Sequence[Step] = STEPS)
 def check_tables(connection: sqlite3.Connection) -> None:
     """Check the version and the tables. Raises DamageError if one is missing, and the errors of `check_version`."""
     check_version(connection)
-    found = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-    missing = sorted(TABLES - found)
+    present = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    missing = sorted(TABLES - present)
     if missing:
         raise DamageError(f"tables are missing: {', '.join(missing)}")
 
