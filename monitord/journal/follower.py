@@ -167,8 +167,8 @@ def _search(pattern: str | None, *, counts_inconclusive: bool) -> Callable[[str]
     compiled = Pattern(pattern)
 
     def accepts(message: str) -> bool:
-        found = compiled.is_in_any((message,))
-        return counts_inconclusive if found is None else found
+        is_match = compiled.is_in_any((message,))
+        return counts_inconclusive if is_match is None else is_match
 
     return accepts
 

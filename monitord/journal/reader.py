@@ -84,10 +84,10 @@ def cursor_part(cursor: str, key: str) -> str:
     return next((part[2:] for part in cursor.split(";") if part.startswith(f"{key}=")), "")
 
 
-def entries_between(cursor: str, found: str) -> int:
+def entries_between(cursor: str, later: str) -> int:
     """Return the number of entries between two cursors; -1: unknown, as their sequence numbers are not comparable."""
-    numbers = cursor_part(cursor, "i"), cursor_part(found, "i")
-    if cursor_part(cursor, "s") != cursor_part(found, "s") or not all(numbers):
+    numbers = cursor_part(cursor, "i"), cursor_part(later, "i")
+    if cursor_part(cursor, "s") != cursor_part(later, "s") or not all(numbers):
         return -1
     return max(0, int(numbers[1], 16) - int(numbers[0], 16) - 1)
 
