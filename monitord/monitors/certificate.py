@@ -103,15 +103,17 @@ class CertificateMonitor(Monitor[CertificateOptions]):
 
 def certificates_in(content: bytes) -> list[Certificate]:
     """Return the certificates in PEM format, in the order of the file. Damaged certificates are skipped."""
-    found: list[Certificate] = []
+    certificates: list[Certificate] = []
     for match in _PEM.finditer(content):
         try:
-            found.append(parse_certificate(base64.b64decode(b"".join(match[1].split()), validate=True)))
+            certificates.append(
+                parse_certificate(base64.b64decode(b"".join(match[1].split()), validate=True))
+            )
         except (ValueError, binascii.Error):
             continue
-        if len(found) >= MAX_CERTIFICATES:
+        if len(certificates) >= MAX_CERTIFICATES:
             break
-    return found
+    return certificates
 
 
 def evaluate(certificates: list[Certificate], now: datetime) -> tuple[Reason, str]:

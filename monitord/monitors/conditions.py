@@ -55,9 +55,9 @@ def read_conditions(
 def _parsed(text: str, vocabulary: Vocabulary) -> Condition:
     """Parse a condition, or return that of another monitor. Raises InvalidValueError."""
     key = text, id(vocabulary)
-    found = _conditions.get(key)
-    if found is not None and found[0] is vocabulary:
-        return found[1]
+    cached = _conditions.get(key)
+    if cached is not None and cached[0] is vocabulary:
+        return cached[1]
     condition = parse_condition(text, vocabulary)
     _check_contradiction([condition], "use or, or write field in [value, value]")
     if len(_conditions) >= MAX_KEPT_CONDITIONS:

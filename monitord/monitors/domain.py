@@ -163,7 +163,7 @@ class DomainMonitor(Monitor[DomainOptions]):
         warn_before_s = table.duration("warn_before", default=max(WARN_BEFORE_S, fail_before_s))
         if warn_before_s < fail_before_s:
             table.error("warn_before", "is less than fail_before", "write a longer time")
-        found = _source_of(table, domain, bootstrap)
+        default_server = _source_of(table, domain, bootstrap)
         name = domain.rpartition(".")[2]
         publishes_expiry = server is not None or name not in WITHOUT_EXPIRY
         if not publishes_expiry:
@@ -171,7 +171,7 @@ class DomainMonitor(Monitor[DomainOptions]):
                 "domain",
                 f"the registry of .{name} publishes no expiry date: only the registration and its status are checked",
             )
-        return DomainOptions(domain, server or found, warn_before_s, fail_before_s, publishes_expiry)
+        return DomainOptions(domain, server or default_server, warn_before_s, fail_before_s, publishes_expiry)
 
     @classmethod
     def absent_fields(cls, options: DomainOptions) -> Mapping[str, str]:

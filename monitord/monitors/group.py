@@ -95,8 +95,8 @@ class GroupMonitor(Monitor[GroupOptions]):
     async def check(self) -> Observation:
         watch = Stopwatch(self.tools.clock)
         options = self.options
-        found = self.tools.member_states(options.members, options.member_tags)
-        others = [(name, state) for name, state in found if name != self.name]
+        states = self.tools.member_states(options.members, options.member_tags)
+        others = [(name, state) for name, state in states if name != self.name]
         members = [(name, state) for name, state in others if state not in _NOT_COUNTED]
         counts = Counter(state for _, state in members)
         reason = _reason(counts, options.at_least)

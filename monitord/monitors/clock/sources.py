@@ -66,15 +66,15 @@ class ClockSources:
         if source is ClockSource.AUTO:
             queries = [asyncio.ensure_future(self._query_service(each, now, timeout_s)) for each in _SERVICES]
             try:
-                found = await _first_synchronized(queries)
+                status = await _first_synchronized(queries)
             finally:
                 for task in queries:
                     task.cancel()
                 await asyncio.gather(*queries, return_exceptions=True)
-            if found is not None:
-                return found
-        if (found := self._addresses.query_kernel()) is not None:
-            return found
+            if status is not None:
+                return status
+        if (status := self._addresses.query_kernel()) is not None:
+            return status
         if is_container:
             raise ClockError("this container is not permitted to read the state of the kernel's clock")
         now_s = time.monotonic()

@@ -383,9 +383,9 @@ class ContainerMonitor(Monitor[ContainerOptions]):
         # The list contains no exit code of the other containers, so a container that has ended counts as finished.
         states += [ContainerState(row.id, row.name, row.status) for row in matching[MAX_QUERIED:]]
         if not states:
-            outcome = self._missing("no container matches")
-            outcome.fields = _counts(0, 0, ())
-            return outcome
+            missing = self._missing("no container matches")
+            missing.fields = _counts(0, 0, ())
+            return missing
         outcomes = [(state, self._evaluate(state)) for state in states]
         crashes = {
             state.name: count
@@ -394,24 +394,24 @@ class ContainerMonitor(Monitor[ContainerOptions]):
         }
         self._restarts = {state.id: self._restarts_of(state.id) for state in states[:MAX_QUERIED]}
         problems = [
-            (state.name, found)
-            for state, found in outcomes
-            if found.reason is not Reason.OK or not found.is_as_expected
+            (state.name, outcome)
+            for state, outcome in outcomes
+            if outcome.reason is not Reason.OK or not outcome.is_as_expected
         ]
         self._problems = frozenset(name for name, _ in problems)
-        failed = tuple(state.name for state, found in outcomes if found.reason in _FAILURES)
+        failed = tuple(state.name for state, outcome in outcomes if outcome.reason in _FAILURES)
         running = sum(state.is_running for state in states)
         text = f"{counted(len(states), 'container')}, {running} running"
         if problems:
             text = f"{len(problems)} of {counted(len(states), 'container')} with problems: "
-            text += first_of([f"{name} {found.text}" for name, found in problems], MAX_NAMED)
+            text += first_of([f"{name} {outcome.text}" for name, outcome in problems], MAX_NAMED)
         named = [name for name in crashes if name not in failed]
         if named:
             text += f"; crashed and restarted: {first_of(named, MAX_NAMED)}"
         return _ContainerOutcome(
-            min((found.reason for _, found in outcomes), key=_WORST_FIRST.index),
+            min((outcome.reason for _, outcome in outcomes), key=_WORST_FIRST.index),
             text,
-            is_as_expected=all(found.is_as_expected for _, found in outcomes),
+            is_as_expected=all(outcome.is_as_expected for _, outcome in outcomes),
             crashes=sum(crashes.values()),
             fields=_counts(len(states), running, failed),
         )

@@ -86,16 +86,16 @@ class RedisMonitor(DatabaseMonitor):
     async def query(self, deadline: float) -> DatabaseOutcome:
         options = self.options
         request = RedisRequest(options.user, options.password_text, int(options.database), options.command)
-        found: list[ServerState | ServerError] = []
+        replies: list[ServerState | ServerError] = []
 
         async def communicate(stream: Stream) -> None:
             try:
-                found.append(await query_redis(stream, request))
+                replies.append(await query_redis(stream, request))
             except ServerError as error:
-                found.append(error)
+                replies.append(error)
 
         stream = await self._client.run(options.target, communicate, deadline=deadline)
-        match found:
+        match replies:
             case [ServerState() as state]:
                 return DatabaseOutcome(stream, state=state)
             case [ServerError() as error]:

@@ -190,7 +190,7 @@ class DiskMonitor(Monitor[DiskOptions]):
         watch = Stopwatch(self.tools.clock)
         options, subject = self.options, self.options.subject
         try:
-            found = await self._found(watch)
+            measured = await self._measure_file_system(watch)
         except CallTimeoutError:
             result = "the file system does not respond"
             return watch.observation(
@@ -201,13 +201,13 @@ class DiskMonitor(Monitor[DiskOptions]):
             return watch.observation(
                 Reason.PROBER_EXHAUSTED, f"{subject}: {result}", subject=subject, outcome=result
             )
-        mount = found.mount
+        mount = measured.mount
         fields: dict[str, FieldValue] = {"response_time": watch.elapsed_s, "disk.mounted": False}
         response_data: dict[str, Unresolved] = {}
-        if mount is None or found.usage is None:
-            reason, result = _failure(found)
+        if mount is None or measured.usage is None:
+            reason, result = _failure(measured)
         else:
-            usage = found.usage
+            usage = measured.usage
             fields |= _fields(mount, usage)
             now = Sample(self.tools.clock.now().timestamp(), usage.used_bytes)
             self._trend = self._trend.added(now)
@@ -216,7 +216,7 @@ class DiskMonitor(Monitor[DiskOptions]):
                 response_data["disk.time_until_full"] = Unresolved(until_full)
             else:
                 fields["disk.time_until_full"] = until_full
-            fields["disk.mounted"] = bool(options.device) or found.is_mount_point
+            fields["disk.mounted"] = bool(options.device) or measured.is_mount_point
             reason, result = self._evaluate(mount, usage, until_full)
             if options.requires_mount and not fields["disk.mounted"]:
                 reason, result = Reason.NOT_MOUNTED, f"is not a mount point; it is on {mount.mount_point}"
@@ -233,7 +233,7 @@ class DiskMonitor(Monitor[DiskOptions]):
             outcome=result,
         )
 
-    async def _found(self, watch: Stopwatch) -> MeasuredFileSystem:
+    async def _measure_file_system(self, watch: Stopwatch) -> MeasuredFileSystem:
         """Query the file system in a thread. Raises CallTimeoutError, TooManyCallsError."""
         blocking, timeout_s = self.tools.blocking, self.settings.timeout_s
         try:
@@ -253,13 +253,13 @@ class DiskMonitor(Monitor[DiskOptions]):
         # First the mount point: a file system that hangs holds one thread, for all monitors of it. The path itself can
         # lead elsewhere, by a symbolic link, so that it has another thread.
         at_mount_point = replace(options, path=mount.mount_point, device="")
-        found = await blocking.run(
+        measured = await blocking.run(
             f"disk {mount.device}",
             lambda: measure(at_mount_point, mounts),
             timeout_s=timeout_s - watch.elapsed_s,
         )
         if options.path in {"", mount.mount_point}:
-            return found
+            return measured
         return await blocking.run(
             f"disk path {options.path}",
             lambda: measure(options, mounts),
@@ -336,15 +336,15 @@ def measured(options: DiskOptions, mounts: Mounts) -> MeasuredFileSystem:
 
 def _usage(path: str) -> FileSystemUsage:
     """Query the usage of the file system of a path. Raises OSError."""
-    found = os.statvfs(path)
-    unit = found.f_frsize or found.f_bsize
-    inodes = found.f_files
+    stat = os.statvfs(path)
+    unit = stat.f_frsize or stat.f_bsize
+    inodes = stat.f_files
     return FileSystemUsage(
-        size_bytes=found.f_blocks * unit,
-        used_bytes=max(found.f_blocks - found.f_bfree, 0) * unit,
-        free_bytes=found.f_bavail * unit,
+        size_bytes=stat.f_blocks * unit,
+        used_bytes=max(stat.f_blocks - stat.f_bfree, 0) * unit,
+        free_bytes=stat.f_bavail * unit,
         inodes=inodes,
-        inodes_free=min(found.f_favail, inodes),
+        inodes_free=min(stat.f_favail, inodes),
     )
 
 
@@ -360,14 +360,14 @@ def _is_of(path: str, mount: Mount) -> bool:
     return f"{os.major(number)}:{os.minor(number)}" == mount.device
 
 
-def _failure(found: MeasuredFileSystem) -> tuple[Reason, str]:
+def _failure(measured: MeasuredFileSystem) -> tuple[Reason, str]:
     """Return the reason and the result of a check without numbers."""
-    if found.mount is not None:
+    if measured.mount is not None:
         return (
             Reason.PROBER_FORBIDDEN,
             "the sandbox of the service hides this path (ProtectHome=): see SANDBOX in monitord(8)",
         )
-    error = found.error
+    error = measured.error
     if isinstance(error, FileNotFoundError):
         return Reason.NOT_MOUNTED, "does not exist"
     if isinstance(error, PermissionError):

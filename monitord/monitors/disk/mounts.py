@@ -131,8 +131,8 @@ class Mounts:
 
     def with_source(self, source: str) -> Mount | None:
         """Return the first mount of a device or share, whose name is that in the list of mounts."""
-        found = [mount for mount in self.all if mount.source == source and not mount.is_cover]
-        return min(found, key=lambda mount: len(mount.mount_point), default=None)
+        mounts = [mount for mount in self.all if mount.source == source and not mount.is_cover]
+        return min(mounts, key=lambda mount: len(mount.mount_point), default=None)
 
 
 def is_within(path: str, folder: str) -> bool:

@@ -86,15 +86,15 @@ def parse_output(text: str) -> PluginOutput:
 
 def parse_perfdata(text: str) -> tuple[tuple[PerfValue, ...], int]:
     """Return the values and the number of omitted values. The first of several values with one label is used."""
-    found: dict[str, PerfValue] = {}
+    values: dict[str, PerfValue] = {}
     malformed = 0
     for piece in _pieces(text):
         value = piece if piece is None else _value(*piece)
-        if value is None or (len(found) >= MAX_VALUES and value.label not in found):
+        if value is None or (len(values) >= MAX_VALUES and value.label not in values):
             malformed += 1
         else:
-            found.setdefault(value.label, value)
-    return tuple(found.values()), malformed
+            values.setdefault(value.label, value)
+    return tuple(values.values()), malformed
 
 
 def _pieces(text: str) -> Iterator[tuple[str, str] | None]:
@@ -105,8 +105,8 @@ def _pieces(text: str) -> Iterator[tuple[str, str] | None]:
             position += 1
             continue
         label = _LABEL.match(text, position)
-        found = _SPACE.search(text, position if label is None else label.end())
-        end = len(text) if found is None else found.start()
+        space = _SPACE.search(text, position if label is None else label.end())
+        end = len(text) if space is None else space.start()
         if label is None:
             yield None
         else:

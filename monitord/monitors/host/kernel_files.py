@@ -81,27 +81,27 @@ def read_text(path: Path) -> str | None:
 
 def parse_pressure(text: str) -> Mapping[str, float]:
     """Parse lines such as "some avg10=0.00 avg60=0.00 avg300=0.00 total=0"."""
-    found: dict[str, float] = {}
+    averages: dict[str, float] = {}
     for line in text.splitlines():
         kind, *pairs = line.split()[:5] or [""]
         for pair in pairs:
             name, _, value = pair.partition("=")
             if kind in {"some", "full"} and name in _AVERAGES:
                 try:
-                    found[f"{kind}_{name}"] = min(max(float(value), 0.0), 100.0)
+                    averages[f"{kind}_{name}"] = min(max(float(value), 0.0), 100.0)
                 except ValueError:
                     continue
-    return found
+    return averages
 
 
 def parse_numbers(text: str) -> Mapping[str, int]:
     """Parse lines of a name and a number, such as "MemFree:  1024 kB" and "active_file 4096"; kB become bytes."""
-    found: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     for line in text.splitlines():
         name, *words = line.split()[:4] or [""]
         if words and words[0].isascii() and words[0].isdecimal():
-            found[name.rstrip(":")] = int(words[0]) * (1024 if words[1:] == ["kB"] else 1)
-    return found
+            numbers[name.rstrip(":")] = int(words[0]) * (1024 if words[1:] == ["kB"] else 1)
+    return numbers
 
 
 def pressure_names(resource: str, kinds: Collection[str] = ("some", "full")) -> list[str]:

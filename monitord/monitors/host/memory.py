@@ -183,20 +183,20 @@ def _limit(memory: Memory, percent: float | None, default_percent: float, defaul
 
 def read_memory(files: KernelFiles) -> Memory | None:
     """Read the memory of this host, or of this container if that is less. None if /proc/meminfo cannot be read."""
-    found = parse_numbers(files.read_proc("meminfo") or "")
-    if "MemTotal" not in found or "MemAvailable" not in found:
+    meminfo = parse_numbers(files.read_proc("meminfo") or "")
+    if "MemTotal" not in meminfo or "MemAvailable" not in meminfo:
         return None
     # Huge pages are reserved for programs that ask for them, and are never available to others (hugetlbpage).
-    total = max(found["MemTotal"] - found.get("Hugetlb", 0), 0)
+    total = max(meminfo["MemTotal"] - meminfo.get("Hugetlb", 0), 0)
     # In a container, the cache is that of its host, and not part of its memory.
-    available = found["MemAvailable"]
+    available = meminfo["MemAvailable"]
     if not files.is_container:
         # ZFS frees its cache when programs need memory. Lines have a name, a type and a value.
         lines = (line.split() for line in (files.read_proc("spl/kstat/zfs/arcstats") or "").splitlines())
         zfs = parse_numbers("\n".join(f"{words[0]} {words[2]}" for words in lines if len(words) == 3))  # noqa: PLR2004
         available += max(zfs.get("size", 0) - zfs.get("c_min", 0), 0)
-    swap_total = found.get("SwapTotal", 0)
-    swap_used = max(swap_total - found.get("SwapFree", 0), 0)
+    swap_total = meminfo.get("SwapTotal", 0)
+    swap_used = max(swap_total - meminfo.get("SwapFree", 0), 0)
     pressure = files.read_pressure("memory")
     limits = [_number(files, name) for name in ("memory.max", "memory.high")]
     limit = min((each for each in limits if each is not None), default=None)

@@ -184,8 +184,8 @@ class ProcessMonitor(Monitor[ProcessOptions]):
         """Return the memory of a control group without the part of the page cache that is not mapped."""
         if not group.startswith("/") or ".." in group:
             return None
-        found = parse_numbers(read_text(self._files.cgroup / group.lstrip("/") / "memory.stat") or "")
-        return found["anon"] + found.get("file_mapped", 0) if "anon" in found else None
+        memory = parse_numbers(read_text(self._files.cgroup / group.lstrip("/") / "memory.stat") or "")
+        return memory["anon"] + memory.get("file_mapped", 0) if "anon" in memory else None
 
     async def _usage_by_filter(self) -> ProcessUsage:
         is_counted = _process_filter(self.options)
@@ -270,10 +270,10 @@ def _process_filter(options: ProcessOptions) -> ProcessFilter:
     pattern = Pattern(options.pattern)
 
     def is_counted(_: str, command: Callable[[], str]) -> bool:
-        found = pattern.is_in_any((command(),))
-        if found is None:
+        is_match = pattern.is_in_any((command(),))
+        if is_match is None:
             raise PatternLimitError
-        return found
+        return is_match
 
     return is_counted
 

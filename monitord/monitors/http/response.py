@@ -195,7 +195,7 @@ def fields_of_connections(exchange: HttpExchange, now: datetime) -> Mapping[str,
     links = [(exchange.target, exchange.tls), *((hop.target, hop.tls) for hop in exchange.hops)]
     certificates = [(tls.certificate, target) for target, tls in links if target and tls and tls.certificate]
     if certificates:
-        first, target = min(certificates, key=lambda found: found[0].expires_at)
+        first, target = min(certificates, key=lambda entry: entry[0].expires_at)
         fields |= fields_of_certificate(first, now)
         fields["certificate.host"] = target.host_header
     return fields
@@ -232,8 +232,8 @@ class HttpResponseData:
             case "json" if isinstance(argument, JsonPath):
                 if not self._has_document:
                     self._document, self._has_document = _document(exchange), True
-                found = self._document
-                return found if isinstance(found, Unresolved) else argument.find(found)
+                document = self._document
+                return document if isinstance(document, Unresolved) else argument.find(document)
             case "header":
                 return header_of(exchange, str(argument))
             case "deviations":

@@ -59,12 +59,12 @@ def _pattern(text: str) -> str:
 
 
 def _read_matches(table: Table) -> Matches:
-    found: dict[str, list[str]] = {}
+    matches: dict[str, list[str]] = {}
     short = (("unit", "_SYSTEMD_UNIT"), ("identifier", "SYSLOG_IDENTIFIER"), ("priority", "PRIORITY"))
     for key, field in short:
         written = table.look_up(key)
         if written is not None:
-            found.setdefault(field, []).extend(_values(table, key, field, written[1]))
+            matches.setdefault(field, []).extend(_values(table, key, field, written[1]))
     match = table.look_up("match")
     if match is not None and not isinstance(match[1], dict):
         table.error("match", f"{value_text(match[1])} is not a table", 'write { _SYSTEMD_UNIT = "…" }')
@@ -77,8 +77,8 @@ def _read_matches(table: Table) -> Matches:
                     "write it as journalctl -o verbose shows it",
                 )
                 continue
-            found.setdefault(field, []).extend(_values(table, "match", field, value))
-    return tuple((field, tuple(sorted(set(values)))) for field, values in sorted(found.items()))
+            matches.setdefault(field, []).extend(_values(table, "match", field, value))
+    return tuple((field, tuple(sorted(set(values)))) for field, values in sorted(matches.items()))
 
 
 def _values(table: Table, key: str, field: str, written: object) -> list[str]:

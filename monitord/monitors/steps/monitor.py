@@ -293,13 +293,13 @@ class StepsMonitor(Monitor[StepsOptions]):
         problems: list[str] = []
         # Even after a failure: a secret that was extracted is masked in the excerpt.
         for value in result.step.options.extract:
-            found = _extract(value, result, run.cookies)
-            if isinstance(found, Unresolved):
-                problems.append(f"cannot extract {value.name}: {found.why}")
+            extracted = _extract(value, result, run.cookies)
+            if isinstance(extracted, Unresolved):
+                problems.append(f"cannot extract {value.name}: {extracted.why}")
             else:
-                result.values[value.name] = run.values[value.name] = found
+                result.values[value.name] = run.values[value.name] = extracted
                 if value.is_secret:
-                    run.secrets.append(found)
+                    run.secrets.append(extracted)
             await asyncio.sleep(0)
         if unmet:
             result.reason = Reason.CONDITION_UNRESOLVED if is_unresolved else Reason.CONDITION_FAILED
@@ -391,21 +391,15 @@ class StepsMonitor(Monitor[StepsOptions]):
             **phases,
             "redirects": sum(outcome.redirects for outcome in outcomes),
         }
-        found = [fields_of(outcome, now) for outcome in outcomes]
-        if found:
-            fields |= {
-                name: found[-1][name] for name in ("status", "address", "ip_version") if name in found[-1]
-            }
+        by_step = [fields_of(outcome, now) for outcome in outcomes]
+        if by_step:
+            last = by_step[-1]
+            fields |= {name: last[name] for name in ("status", "address", "ip_version") if name in last}
         with_certificate = [
-            fields_of_step
-            for fields_of_step in found
-            if isinstance(fields_of_step.get("certificate.expires_in"), float | int)
+            of_step for of_step in by_step if isinstance(of_step.get("certificate.expires_in"), float | int)
         ]
         if with_certificate:
-            first = min(
-                with_certificate,
-                key=lambda fields_of_step: float(str(fields_of_step["certificate.expires_in"])),
-            )
+            first = min(with_certificate, key=lambda of_step: float(str(of_step["certificate.expires_in"])))
             fields |= {
                 name: value for name, value in first.items() if name.startswith(("certificate.", "tls."))
             }
@@ -463,19 +457,19 @@ class StepsMonitor(Monitor[StepsOptions]):
 
 def _extract(value: Extraction, result: _StepResult, cookies: CookieStore) -> str | Unresolved:
     """Return the value as text, or why there is none."""
-    found = _found(value, result, cookies)
-    if isinstance(found, Unresolved):
-        return found
-    if not found:
+    text = _read_value(value, result, cookies)
+    if isinstance(text, Unresolved):
+        return text
+    if not text:
         return Unresolved("the value is empty")
-    if len(found) > MAX_VALUE_CHARACTERS:
+    if len(text) > MAX_VALUE_CHARACTERS:
         return Unresolved(f"the value is longer than {MAX_VALUE_CHARACTERS} characters")
-    if _SURROGATE.search(found):
+    if _SURROGATE.search(text):
         return Unresolved("the value contains bytes or characters that are not valid Unicode")
-    return found
+    return text
 
 
-def _found(value: Extraction, result: _StepResult, cookies: CookieStore) -> str | Unresolved:
+def _read_value(value: Extraction, result: _StepResult, cookies: CookieStore) -> str | Unresolved:
     response_data = result.response_data
     if response_data is None:
         return Unresolved("there is no response")
@@ -505,13 +499,13 @@ def _captured(body: object, capture: Capture) -> str | Unresolved:
     )
 
 
-def _text_of(found: object, path: str) -> str | Unresolved:
+def _text_of(value: object, path: str) -> str | Unresolved:
     """Return a JSON value as text."""
-    if isinstance(found, str | Unresolved):
-        return found
-    if found is None:
+    if isinstance(value, str | Unresolved):
+        return value
+    if value is None:
         return Unresolved(f"{path} is null")
-    if isinstance(found, dict | list):
-        kind = "an object" if isinstance(found, dict) else "a list"
+    if isinstance(value, dict | list):
+        kind = "an object" if isinstance(value, dict) else "a list"
         return Unresolved(f"{path} is {kind}, not text or a number")
-    return json.dumps(found)
+    return json.dumps(value)

@@ -36,14 +36,14 @@ def references(text: str) -> Iterator[str]:
 
 def texts_of(options: HttpOptions, verbatim: tuple[Secret, ...]) -> Iterator[tuple[str, Secret]]:
     """Yield the texts that may refer to values, with their keys. `verbatim`: secrets that are sent as they are."""
-    found: list[tuple[str, Secret | None]] = [
+    secrets: list[tuple[str, Secret | None]] = [
         ("url", options.url),
         *(("headers", value) for _, value in options.headers),
         ("bearer_token", options.bearer_token),
         ("json" if options.content_type is not None else "body", options.body),
         *(("form", value) for _, value in options.form or ()),
     ]
-    for key, secret in found:
+    for key, secret in secrets:
         if secret is not None and secret not in verbatim:
             yield key, secret
 
