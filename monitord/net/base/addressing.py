@@ -148,10 +148,10 @@ def socket_address(address: str, port: int) -> tuple[socket.AddressFamily, Socke
     family = socket.AF_INET6 if ip_version(address) == 6 else socket.AF_INET  # noqa: PLR2004 - IPv6
     # AI_NUMERICHOST: there is no name resolution, so the call does not block.
     try:
-        found = socket.getaddrinfo(address, port, family, socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)
+        infos = socket.getaddrinfo(address, port, family, socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:  # its code is not an errno
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV)) from None
-    resolved: SocketAddress = found[0][4]  # type: ignore[assignment]
+    resolved: SocketAddress = infos[0][4]  # type: ignore[assignment]
     return family, resolved
 
 

@@ -87,13 +87,13 @@ def get_addresses(
 ) -> Sequence[str]:
     """Return the addresses from getaddrinfo(3). A zone ("fe80::1%eth0") is part of the text."""
     try:
-        found = getaddrinfo(name, None, family=family, type=socket.SOCK_STREAM)
+        infos = getaddrinfo(name, None, family=family, type=socket.SOCK_STREAM)
     except socket.gaierror:
         # RFC 6761, section 6.3: names below localhost are this host, as in curl, browsers and nss-myhostname(8).
         if not name.lower().endswith(".localhost"):
             raise
-        found = getaddrinfo("localhost", None, family=family, type=socket.SOCK_STREAM)
-    return [str(address[0]) for _, _, _, _, address in found]
+        infos = getaddrinfo("localhost", None, family=family, type=socket.SOCK_STREAM)
+    return [str(address[0]) for _, _, _, _, address in infos]
 
 
 def literal_address(host: str) -> int | None:
@@ -311,7 +311,7 @@ class Resolver:
 
     def _look_up(self, lookup: _Lookup) -> tuple[str, ...] | ResolveError:
         try:
-            found = self._get_addresses(lookup.name, lookup.family)
+            all_addresses = self._get_addresses(lookup.name, lookup.family)
         except socket.gaierror as error:
             if error.errno == socket.EAI_MEMORY or _lacks_descriptors():
                 return ResolveError("this host is out of memory or file descriptors", is_probe_error=True)
@@ -320,7 +320,7 @@ class Resolver:
             return ResolveError("is not a valid host name")
         except OSError as error:
             return ResolveError(os.strerror(error.errno) if error.errno else str(error))
-        addresses = tuple(dict.fromkeys(found))[:MAX_ADDRESSES]
+        addresses = tuple(dict.fromkeys(all_addresses))[:MAX_ADDRESSES]
         return addresses or ResolveError("has no address")
 
 

@@ -126,10 +126,10 @@ def _name(data: bytes) -> str:
 
 
 def _pair(data: bytes) -> tuple[tuple[int, bytes], tuple[int, bytes]]:
-    found = list(_elements(data))
-    if len(found) < 2:  # noqa: PLR2004 - a pair
+    elements = list(_elements(data))
+    if len(elements) < 2:  # noqa: PLR2004 - a pair
         raise ValueError("has an incomplete pair")
-    return found[0], found[-1]
+    return elements[0], elements[-1]
 
 
 def _text(kind: int, value: bytes) -> str:

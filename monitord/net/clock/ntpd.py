@@ -49,12 +49,12 @@ def parse(response: bytes, now: datetime) -> ClockStatus:
         raise ClockError("ntpd rejected the request")
     if flags & _MORE or offset or len(data) < size:
         raise ClockError("ntpd sent an incomplete response")
-    found = {name: value.strip('"') for name, value in _PAIR.findall(data.decode("ascii", "replace"))}
+    variables = {name: value.strip('"') for name, value in _PAIR.findall(data.decode("ascii", "replace"))}
     leap = status >> 14
-    stratum = _integer(found.get("stratum", ""))
+    stratum = _integer(variables.get("stratum", ""))
     is_synchronized = leap != NOT_SYNCHRONIZED and stratum is not None and 0 < stratum < 16  # noqa: PLR2004 - RFC 5905
-    timestamp = _TIMESTAMP.fullmatch(found.get("reftime", ""))
-    offset_ms = _number(found.get("offset", ""))
+    timestamp = _TIMESTAMP.fullmatch(variables.get("reftime", ""))
+    offset_ms = _number(variables.get("offset", ""))
     return ClockStatus(
         "ntpd",
         is_synchronized,
@@ -62,7 +62,7 @@ def parse(response: bytes, now: datetime) -> ClockStatus:
         measured_at=ntp_time(int(timestamp[1], 16), int(timestamp[2].ljust(8, "0"), 16), now)
         if timestamp
         else None,
-        server=shortened(found.get("refid", "")) if is_synchronized else "",
+        server=shortened(variables.get("refid", "")) if is_synchronized else "",
         stratum=stratum if is_synchronized else None,
     )
 

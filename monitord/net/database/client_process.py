@@ -284,8 +284,8 @@ def _converse(connection: Any, request: Mapping[str, Any]) -> Report:
     from pymysql.constants import ER
 
     version = connection.get_server_info().removeprefix("5.5.5-")  # MariaDB 10 sends it before its version
-    found = re.match(r"[0-9.]+(-MariaDB)?", version)
-    values: dict[str, Any] = {"version": found[0] if found else version}
+    match = re.match(r"[0-9.]+(-MariaDB)?", version)
+    values: dict[str, Any] = {"version": match[0] if match else version}
     with closing(connection):
         _rows_of(connection, "SET SESSION TRANSACTION READ ONLY")
         if "MariaDB" in version:

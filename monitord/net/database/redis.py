@@ -121,17 +121,17 @@ def _value(reply: Reply) -> Value | None:
 
 def _values(info: bytes) -> dict[str, Value]:
     """Read the lines of INFO; lines that are missing give no fields."""
-    found = {
+    entries = {
         name: value.strip()
         for name, colon, value in (line.partition(":") for line in info.decode(errors="replace").splitlines())
         if colon
     }
     values: dict[str, Value] = {}
-    if version := found.get("valkey_version") or found.get("redis_version"):
+    if version := entries.get("valkey_version") or entries.get("redis_version"):
         values["version"] = version
-    if role := {"master": "primary", "slave": "replica"}.get(found.get("role", "")):
+    if role := {"master": "primary", "slave": "replica"}.get(entries.get("role", "")):
         values["replication.role"] = role
-    if link := found.get("master_link_status"):
+    if link := entries.get("master_link_status"):
         values["replication.running"] = link == "up"
     for field, name in (
         ("replication.last_contact", "master_last_io_seconds_ago"),
@@ -141,7 +141,7 @@ def _values(info: bytes) -> dict[str, Value]:
         ("memory.used", "used_memory"),
         ("memory.max", "maxmemory"),
     ):
-        text = found.get(name, "")
+        text = entries.get(name, "")
         if text.isdecimal() and len(text) <= MAX_NUMBER_CHARACTERS:
             values[field] = int(text)
     if values.get("memory.max") == 0:  # no limit

@@ -44,20 +44,20 @@ class UnitResources:
     sent_bytes: int | None = None
 
 
-def resources_of(found: Mapping[str, Any]) -> UnitResources:
+def resources_of(properties: Mapping[str, Any]) -> UnitResources:
     """Return the resources from the values of the properties."""
 
     def number(name: str) -> int | None:
-        value = found.get(name)
+        value = properties.get(name)
         return value if isinstance(value, int) and 0 <= value < _NOT_SET else None
 
-    run, group = found.get("InvocationID"), found.get("ControlGroup")
+    run, group = properties.get("InvocationID"), properties.get("ControlGroup")
     cpu_ns = number("CPUUsageNSec")
     return UnitResources(
         run=bytes(run).hex() if isinstance(run, (bytes, list)) else "",
         control_group=group if isinstance(group, str) else "",
-        started_at=moment_of(found.get("ExecMainStartTimestamp"))
-        or moment_of(found.get("ActiveEnterTimestamp")),
+        started_at=moment_of(properties.get("ExecMainStartTimestamp"))
+        or moment_of(properties.get("ActiveEnterTimestamp")),
         memory_bytes=number("MemoryCurrent"),
         memory_high_bytes=number("MemoryHigh"),
         memory_max_bytes=number("MemoryMax"),

@@ -71,25 +71,25 @@ def state_of(row: Sequence[Any]) -> UnitState:
     return UnitState(name, load_state, active_state, sub_state)
 
 
-def detailed(state: UnitState, found: Mapping[str, Any]) -> UnitState:
+def detailed(state: UnitState, properties: Mapping[str, Any]) -> UnitState:
     """Return the state with the values of systemd's properties in `found`."""
-    next_s = _as(int, found.get("NextElapseUSecMonotonic"))
+    next_s = _as(int, properties.get("NextElapseUSecMonotonic"))
     return UnitState(
         state.name,
         state.load_state,
-        _as(str, found.get("ActiveState")) or state.active_state,
-        _as(str, found.get("SubState")) or state.sub_state,
-        changed_at=moment_of(found.get("StateChangeTimestamp")),
-        run=_run(found.get("ExecMainStartTimestampMonotonic")) or "",
-        result=_as(str, found.get("Result")) or "",
-        service_type=_as(str, found.get("Type")) or "",
-        restarts=_as(int, found.get("NRestarts")) or 0,
-        exit_code=_ENDS.get(_as(int, found.get("ExecMainCode")) or 0, ""),
-        exit_status=_as(int, found.get("ExecMainStatus")) or 0,
-        triggers=_as(str, found.get("Unit")) or "",
-        last_trigger_at=moment_of(found.get("LastTriggerUSec")),
-        next_realtime=moment_of(found.get("NextElapseUSecRealtime")),
-        has_only_calendars=bool(found.get("TimersCalendar")) and not found.get("TimersMonotonic"),
+        _as(str, properties.get("ActiveState")) or state.active_state,
+        _as(str, properties.get("SubState")) or state.sub_state,
+        changed_at=moment_of(properties.get("StateChangeTimestamp")),
+        run=_run(properties.get("ExecMainStartTimestampMonotonic")) or "",
+        result=_as(str, properties.get("Result")) or "",
+        service_type=_as(str, properties.get("Type")) or "",
+        restarts=_as(int, properties.get("NRestarts")) or 0,
+        exit_code=_ENDS.get(_as(int, properties.get("ExecMainCode")) or 0, ""),
+        exit_status=_as(int, properties.get("ExecMainStatus")) or 0,
+        triggers=_as(str, properties.get("Unit")) or "",
+        last_trigger_at=moment_of(properties.get("LastTriggerUSec")),
+        next_realtime=moment_of(properties.get("NextElapseUSecRealtime")),
+        has_only_calendars=bool(properties.get("TimersCalendar")) and not properties.get("TimersMonotonic"),
         next_monotonic_s=None if next_s is None or next_s in _NEVER else next_s / 1e6,
     )
 

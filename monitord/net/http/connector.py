@@ -76,7 +76,7 @@ async def _connect_timed(connect: Callable[[], Awaitable[Connection]]) -> Connec
 
 def marked(text: str) -> str:
     """Replace surrogate escapes by private use characters, which `_RawBytes` turns into the original bytes."""
-    return _ESCAPE.sub(lambda found: chr(ord(found[0]) - _FIRST_ESCAPE + _FIRST_MARK), text)
+    return _ESCAPE.sub(lambda match: chr(ord(match[0]) - _FIRST_ESCAPE + _FIRST_MARK), text)
 
 
 class _RawBytes:
@@ -92,7 +92,7 @@ class _RawBytes:
     def write(self, data: bytes) -> None:
         if self._is_head:
             head, end, body = bytes(data).partition(b"\r\n\r\n")
-            data = _MARK.sub(lambda found: bytes([found[0][2] % 2 << 6 | found[0][3]]), head) + end + body
+            data = _MARK.sub(lambda match: bytes([match[0][2] % 2 << 6 | match[0][3]]), head) + end + body
             self._is_head = not end
         self.inner.write(data)
 

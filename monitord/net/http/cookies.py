@@ -97,8 +97,8 @@ class CookieStore:
 
     def find(self, name: str) -> Cookie | None:
         """Return the newest cookie of this name, of any domain and path."""
-        found = (cookie for cookie in reversed(self._cookies.values()) if cookie.name == name)
-        return next(found, None)
+        matching = (cookie for cookie in reversed(self._cookies.values()) if cookie.name == name)
+        return next(matching, None)
 
     def values(self) -> list[str]:
         """Return the values of all cookies."""
@@ -107,7 +107,7 @@ class CookieStore:
     def select(self, target: Target, host: str | None = None) -> list[Cookie]:
         """Return the cookies to send to `target`: longer paths first, then older cookies first."""
         now, host = self._now(), host or target.host
-        found = [
+        selected = [
             cookie
             for cookie in self._cookies.values()
             if (cookie.domain == host if cookie.is_host_only else _domain_matches(host, cookie.domain))
@@ -115,7 +115,7 @@ class CookieStore:
             and (_is_confidential(target) or not cookie.is_secure)
             and (cookie.expires_at is None or cookie.expires_at > now)
         ]
-        return sorted(found, key=lambda cookie: -len(cookie.path))
+        return sorted(selected, key=lambda cookie: -len(cookie.path))
 
 
 def with_cookies(header: str | None, cookies: Iterable[Cookie]) -> str:
@@ -215,14 +215,14 @@ def _cookie_date(text: str) -> float | None:
     clock: re.Match[str] | None = None
     day = month = year = None
     for token in _DELIMITERS.split(text):
-        if clock is None and (found := _TIME.fullmatch(token)):
-            clock = found
-        elif day is None and (found := _DAY.fullmatch(token)):
-            day = int(found[1])
+        if clock is None and (match := _TIME.fullmatch(token)):
+            clock = match
+        elif day is None and (match := _DAY.fullmatch(token)):
+            day = int(match[1])
         elif month is None and token[:3].lower() in _MONTHS:
             month = _MONTHS.index(token[:3].lower()) + 1
-        elif year is None and (found := _YEAR.fullmatch(token)):
-            year = int(found[1])
+        elif year is None and (match := _YEAR.fullmatch(token)):
+            year = int(match[1])
     if clock is None or day is None or month is None or year is None:
         return None
     if year < 100:  # noqa: PLR2004 - two digits

@@ -72,22 +72,22 @@ def digest_challenge(headers: Iterable[str]) -> DigestChallenge | None:
 
 def _challenges(headers: Iterable[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
     """Yield scheme and parameters of each challenge, names in lower case. A header may have several challenges."""
-    found: list[tuple[str, dict[str, str]]] = []
+    challenges: list[tuple[str, dict[str, str]]] = []
     for header in headers:
         at = 0
-        while at < len(header) and len(found) <= MAX_CHALLENGES:
-            if found and (match := _PARAMETER.match(header, at)):
+        while at < len(header) and len(challenges) <= MAX_CHALLENGES:
+            if challenges and (match := _PARAMETER.match(header, at)):
                 value = match["bare"] if match["quoted"] is None else match["quoted"]
-                parameters = found[-1][1]
+                parameters = challenges[-1][1]
                 if len(parameters) < MAX_PARAMETERS and len(value) <= MAX_PARAMETER_CHARACTERS:
                     parameters.setdefault(match["name"].lower(), value)
                 at = match.end()
             elif match := _SCHEME.match(header, at):
-                found.append((match["scheme"].lower(), {}))
+                challenges.append((match["scheme"].lower(), {}))
                 at = match.end()
             else:
                 at += 1
-    yield from found[:MAX_CHALLENGES]
+    yield from challenges[:MAX_CHALLENGES]
 
 
 def _usable(parameters: Mapping[str, str]) -> DigestChallenge | None:

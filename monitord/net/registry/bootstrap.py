@@ -45,12 +45,12 @@ def _servers(path: str, stamp: tuple[int, int, int]) -> Mapping[str, str]:
     try:
         document: Any = json.loads(content)
         services = document["services"]
-        found: dict[str, str] = {}
+        servers: dict[str, str] = {}
         for names, urls in services:
             # RFC 9224, section 3: https is preferred.
             url = min((str(url) for url in urls), key=lambda url: not url.startswith("https://"), default="")
             if url.startswith(("https://", "http://")):
-                found |= {str(name).lower(): url.removesuffix("/") + "/" for name in names}
+                servers |= {str(name).lower(): url.removesuffix("/") + "/" for name in names}
     except (ValueError, TypeError, KeyError, RecursionError):
         raise BootstrapError("is not a bootstrap registry (RFC 9224)") from None
-    return found
+    return servers

@@ -99,13 +99,13 @@ class Dialogue:
 
     async def _search(self, expected: Expect, line: bytes) -> bool:
         began_s = time.thread_time()
-        found = expected.is_in(line.decode(errors="replace"))
+        is_match = expected.is_in(line.decode(errors="replace"))
         spent_s = time.thread_time() - began_s
         self._search_left_s -= spent_s
         self._searched_at_once_s += spent_s
         if self._searched_at_once_s > SEARCH_AT_ONCE_S:
             self._searched_at_once_s = 0.0
             await asyncio.sleep(0)
-        if found is None or (not found and self._search_left_s < 0):
+        if is_match is None or (not is_match and self._search_left_s < 0):
             raise ExchangeError(FailureKind.TOO_LARGE, "the response takes too long to search")
-        return found
+        return is_match
