@@ -263,7 +263,7 @@ def _alertmanager(message: Message) -> Mapping[str, Any]:
 def annotations(notification: Notification) -> Mapping[str, str]:
     """The annotations of an alert, by the names that Prometheus rules usually give them. None is empty."""
     context = notification.context
-    found = {
+    values = {
         "summary": notification.title,
         "description": notification.detail,
         "runbook_url": context.settings.runbook,
@@ -272,7 +272,7 @@ def annotations(notification: Notification) -> Mapping[str, str]:
         "monitor_description": context.settings.description,
         **context.links_json(),
     }
-    return {name: text for name, text in found.items() if text}
+    return {name: text for name, text in values.items() if text}
 
 
 FORMATS: dict[str, Callable[[Message], Mapping[str, Any]]] = {
