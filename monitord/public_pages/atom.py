@@ -14,7 +14,7 @@ MAX_ENTRIES = 50
 def atom_of(content: PublicContent) -> bytes:
     """Return the feed in UTF-8. Its time is that of its newest entry, so that it does not change without one."""
     texts = PageTexts(content)
-    found: list[tuple[datetime, str]] = []  # the time of the last change of each entry, and the entry
+    dated_entries: list[tuple[datetime, str]] = []  # the time of the last change of each entry, and the entry
     for incident in content.incidents:
         lines = [texts.incident_time(incident)]
         if incident.reason:
@@ -23,15 +23,15 @@ def atom_of(content: PublicContent) -> bytes:
         title = texts.words.incident.format(service=incident.title)
         text = "\n".join(lines)
         entry = _entry(incident.id, title, incident.began_at, changed_at, "incidents", text)
-        found.append((changed_at, entry))
+        dated_entries.append((changed_at, entry))
     for post in content.posts:
         text = "\n\n".join(
             f"{texts.words.posts[update.status.value]} ({texts.moment(update.at)})\n{update.text}"
             for update in post.updates
         )
         entry = _entry(post.id, post.title, post.created_at, post.updated_at, post.id, text)
-        found.append((post.updated_at, entry))
-    entries = sorted(found, reverse=True, key=lambda entry: entry[0])[:MAX_ENTRIES]
+        dated_entries.append((post.updated_at, entry))
+    entries = sorted(dated_entries, reverse=True, key=lambda entry: entry[0])[:MAX_ENTRIES]
     updated_at = entries[0][0] if entries else datetime.combine(content.first_day, datetime.min.time(), UTC)
     subtitle = f"<subtitle>{_text(content.description)}</subtitle>" if content.description else ""
     return (

@@ -215,13 +215,13 @@ def _groups(
     for monitor in monitors:
         index = settings.group_of(monitor.name, monitor.tags)
         members.setdefault(index, []).append(services[monitor.name])
-    found = []
+    groups = []
     for index in (*range(len(settings.groups)), None):
         if index in members:
             title = "" if index is None else settings.groups[index].title
             state = worst_state([service.state for service in members[index]])
-            found.append(PublicGroup(title, state, tuple(members[index])))
-    return tuple(found)
+            groups.append(PublicGroup(title, state, tuple(members[index])))
+    return tuple(groups)
 
 
 def _incidents(
@@ -265,7 +265,7 @@ def _maintenance(
     now: datetime,
 ) -> tuple[PublicMaintenance, ...]:
     # Of equal times for the same services, only one is shown. Names of windows are not public, not even as a hash.
-    found: dict[str, PublicMaintenance] = {}
+    maintenance: dict[str, PublicMaintenance] = {}
     for window in windows:
         affected = [monitor for monitor in monitors if window.matches(monitor.name, monitor.tags)]
         if not affected:
@@ -273,7 +273,7 @@ def _maintenance(
         services = tuple(ids[monitor.name] for monitor in affected)
         for begins_at, ends_at in window.times(now, now + PLANNED_WITHIN, MAX_TIMES_OF_WINDOW):
             key = str(page_uuid(settings.name, *services, begins_at.isoformat(), str(ends_at)))
-            found[key] = PublicMaintenance(
+            maintenance[key] = PublicMaintenance(
                 id=key,
                 begins_at=begins_at,
                 ends_at=ends_at,
@@ -282,12 +282,14 @@ def _maintenance(
                 covers_all=len(affected) == len(monitors),
                 comment=(window.comment or "") if settings.shows_comments else "",
             )
-    return tuple(sorted(found.values(), key=lambda entry: (entry.begins_at, entry.id))[:MAX_MAINTENANCE])
+    return tuple(
+        sorted(maintenance.values(), key=lambda entry: (entry.begins_at, entry.id))[:MAX_MAINTENANCE]
+    )
 
 
 def _posts(settings: PageSettings, posts: Iterable[Post], now: datetime) -> tuple[PublicPost, ...]:
     """Return the newest posts that are not resolved, and the newest that were resolved in the days of the page."""
-    found: list[PublicPost] = []
+    public: list[PublicPost] = []
     since = now - timedelta(days=settings.days)
     left = {False: MAX_OPEN_POSTS, True: MAX_PAST_POSTS}
     for post in posts:
@@ -295,7 +297,7 @@ def _posts(settings: PageSettings, posts: Iterable[Post], now: datetime) -> tupl
         if left[is_resolved] and not (is_resolved and post.updates[-1].at < since):
             left[is_resolved] -= 1
             newest = post.updates[: -MAX_UPDATES_OF_POST - 1 : -1]
-            found.append(
+            public.append(
                 PublicPost(
                     id=str(page_uuid(settings.name, "post", post.id)),
                     title=post.title,
@@ -305,7 +307,7 @@ def _posts(settings: PageSettings, posts: Iterable[Post], now: datetime) -> tupl
                     updates=tuple(PublicUpdate(update.at, update.status, update.text) for update in newest),
                 )
             )
-    return tuple(found)
+    return tuple(public)
 
 
 def day_at(content: PublicContent, index: int) -> date:

@@ -39,13 +39,13 @@ def read_logo(table: Table, key: str) -> Logo | None:
         return None
     if len(body) > MAX_LOGO_BYTES:
         table.error(key, f"is larger than {MAX_LOGO_BYTES // 1024} KiB", "use a smaller image")
-    elif (found := _type_of(body)) is None:
+    elif (image_type := _type_of(body)) is None:
         table.error(key, "is not an image", "use a file in the format SVG, PNG, JPEG or WebP")
-    elif found[1] == SVG_TYPE and b"<script" in body.lower():
+    elif image_type[1] == SVG_TYPE and b"<script" in body.lower():
         # An exported page may be served without a Content-Security-Policy.
         table.error(key, "contains a script", "remove it from the image")
     else:
-        return Logo(f"logo.{found[0]}", found[1], body)
+        return Logo(f"logo.{image_type[0]}", image_type[1], body)
     return None
 
 
