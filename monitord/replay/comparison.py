@@ -97,15 +97,15 @@ def _pairs(
     for item in before:
         candidates = left.get(name(item), [])
         begin, end = period(item)
-        found: T | None = None
+        match: T | None = None
         for other in candidates:
             other_begin, other_end = period(other)
             if begin <= (other_end or _END) and other_begin <= (end or _END):
-                found = other
+                match = other
                 break
-        if found is not None:
-            candidates.remove(found)
-        pairs.append((item, found))
+        if match is not None:
+            candidates.remove(match)
+        pairs.append((item, match))
     pairs += [(None, item) for items in left.values() for item in items]
 
     def beginning(pair: tuple[T | None, T | None]) -> tuple[datetime, str]:
@@ -135,10 +135,10 @@ def _are_same(one: Sequence[RecordedNotification], other: Sequence[RecordedNotif
 def _by_alert(
     notifications: Iterable[RecordedNotification],
 ) -> dict[tuple[str, str], tuple[RecordedNotification, ...]]:
-    found: dict[tuple[str, str], list[RecordedNotification]] = {}
+    groups: dict[tuple[str, str], list[RecordedNotification]] = {}
     for notification in notifications:
-        found.setdefault((notification.monitor, notification.alert), []).append(notification)
+        groups.setdefault((notification.monitor, notification.alert), []).append(notification)
     return {
         key: tuple(sorted(sent, key=lambda notification: (notification.at, notification.notifier)))
-        for key, sent in found.items()
+        for key, sent in groups.items()
     }

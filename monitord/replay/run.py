@@ -253,7 +253,7 @@ class _Replay:
         monitor, now = entry.monitor, self._clock.now()
         latest = now + min(timedelta(seconds=monitor.settings.check_every_s), MAX_LOOK_AHEAD)
         source = self._plan.former_names.get(entry.name, entry.name)
-        pending = next((found for found in self._upcoming.get(source, ()) if not found.is_used), None)
+        pending = next((stored for stored in self._upcoming.get(source, ()) if not stored.is_used), None)
         if pending is None or pending.result.at > latest:
             entry.cycle.advance(CycleEvent.WITHDRAWN)
             return
