@@ -190,7 +190,7 @@ async def _objectives(
     period: tuple[datetime, datetime],
 ) -> list[ReportedObjective]:
     """Return the objectives; the smallest part of the budget left first."""
-    uptimes = {name: found.uptime for name, found in figures.items()}
+    uptimes = {name: of_monitor.uptime for name, of_monitor in figures.items()}
     named = dict.fromkeys(name for objective in objectives for name in objective.monitors)
     for names in _parts((name for name in named if name not in figures), UPTIMES_AT_ONCE):
         read = await history.uptimes(names, [period])
@@ -202,21 +202,21 @@ def objectives_of(
     objectives: Iterable[SubjectObjective], uptimes: Mapping[str, Uptime]
 ) -> list[ReportedObjective]:
     """Evaluate objectives in a period. Those without data are the last."""
-    found = []
+    reported = []
     for each in objectives:
         time = covered_time(total_uptime(uptimes[name] for name in each.monitors))
         budget = error_budget(each.objective, time)
-        found.append(ReportedObjective(each.name, each.title, each.objective, time.good_ratio, budget))
-    return sorted(found, key=lambda each: (each.ratio is None, each.budget.left_ratio, each.monitor))
+        reported.append(ReportedObjective(each.name, each.title, each.objective, time.good_ratio, budget))
+    return sorted(reported, key=lambda each: (each.ratio is None, each.budget.left_ratio, each.monitor))
 
 
 async def _summaries(
     history: ReportHistory, names: Sequence[str], start: datetime, end: datetime
 ) -> dict[str, Bucket]:
-    found: dict[str, Bucket] = {}
+    summaries: dict[str, Bucket] = {}
     for some in _parts(names, SUMMARIES_AT_ONCE):
-        found |= await history.summaries(some, start, end)
-    return found
+        summaries |= await history.summaries(some, start, end)
+    return summaries
 
 
 def _parts(names: Iterable[str], size: int) -> Iterator[list[str]]:
@@ -264,9 +264,9 @@ def worst_first(figures: Mapping[str, Figures], most: int) -> list[str]:
     """Return the names with the lowest uptime first, then with the most incidents, then by name; without data, last."""
 
     def badness(name: str) -> tuple[float, float, int, str]:
-        found = figures[name]
-        ratio = 2.0 if found.ratio is None else found.ratio
-        return ratio, -found.down_s, -found.incidents, name
+        of_monitor = figures[name]
+        ratio = 2.0 if of_monitor.ratio is None else of_monitor.ratio
+        return ratio, -of_monitor.down_s, -of_monitor.incidents, name
 
     return sorted(figures, key=badness)[:most]
 
@@ -280,10 +280,10 @@ def together(maintenance: Iterable[MaintenanceTime], titles: Mapping[str, str]) 
     for time in maintenance:
         key = (time.start.replace(second=0, microsecond=0), time.end.replace(second=0, microsecond=0))
         groups.setdefault(key, []).append(time)
-    found = []
+    entries = []
     for times in groups.values():
         names = tuple(sorted({time.monitor for time in times}))
-        found.append(
+        entries.append(
             ReportedMaintenance(
                 min(time.start for time in times),
                 max(time.end for time in times),
@@ -291,7 +291,7 @@ def together(maintenance: Iterable[MaintenanceTime], titles: Mapping[str, str]) 
                 tuple(titles.get(name) or name for name in names),
             )
         )
-    return sorted(found, key=lambda entry: (entry.start, entry.end, entry.monitors))
+    return sorted(entries, key=lambda entry: (entry.start, entry.end, entry.monitors))
 
 
 def _times(bucket: Bucket | None) -> Times | None:

@@ -60,11 +60,11 @@ def read_reports(
     """Read the sections. `names` and `tags`: of all monitors; None: not all tags are known."""
     known = {notifier.name: notifier.type_name for notifier in notifiers}
     unreadable = root.table("notifiers").members().keys() - known.keys()
-    found = [
+    reports = [
         _read(name, table, known, unreadable, names, tags)
         for name, table in root.table("reports").members().items()
     ]
-    return tuple(settings for settings in found if settings is not None)
+    return tuple(settings for settings in reports if settings is not None)
 
 
 def _read(

@@ -52,22 +52,22 @@ def range_line(report: Report) -> str:
 
 def notes(report: Report) -> list[str]:
     """Sentences about missing data."""
-    found = []
+    sentences = []
     if not report.is_stored:
-        found.append("The history is disabled, so there is no data.")
+        sentences.append("The history is disabled, so there is no data.")
     elif not report.is_complete:
-        found.append(f"The period has not ended: the data ends at {local(report, report.until)}.")
+        sentences.append(f"The period has not ended: the data ends at {local(report, report.until)}.")
     if report.is_stored and not report.has_data:
-        found.append(
+        sentences.append(
             "There is no data for this period: the daemon was not running, or the monitors did not exist or were "
             "paused, unknown or unreachable."
         )
     elif report.coverage is not None and report.coverage < 1 and percent(report.coverage) != percent(1.0):
-        found.append(
+        sentences.append(
             f"The uptime covers {percent(report.coverage)} of the period. For the rest, there is no data: the monitors "
             "did not exist or were paused, unknown or unreachable, or the daemon was not running."
         )
-    return found
+    return sentences
 
 
 def totals(report: Report) -> list[tuple[str, str, str]]:
