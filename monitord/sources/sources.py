@@ -235,12 +235,12 @@ class Sources:
             targets = present.targets
         else:
             # A source that returns before its monitors are removed continues with the stored targets as well.
-            found: dict[str, Mapping[str, Any]] = {}
+            by_target: dict[str, Mapping[str, Any]] = {}
             for bucket in range(BUCKETS):
                 stored = self._stored.get(_key(settings.name, bucket), {}).get("targets")
                 if isinstance(stored, dict):
-                    found |= {target: data for target, data in stored.items() if isinstance(data, dict)}
-            targets = dict(sorted(found.items()))
+                    by_target |= {target: data for target, data in stored.items() if isinstance(data, dict)}
+            targets = dict(sorted(by_target.items()))
         feed = _SourceEntry(settings, source, targets, self._tools.clock, self._wake)
         if present is not None:
             feed.monitors, feed.updated_at = present.monitors, present.updated_at

@@ -95,7 +95,7 @@ class ContainerFetcher(Fetcher[ContainerDiscoveryOptions]):
             )
         except EngineError as error:
             raise FetchError(f"the containers cannot be queried: {error.detail}") from None
-        found: list[DiscoveredTarget] = []
+        targets: list[DiscoveredTarget] = []
         prefix = self.options.label_prefix
         for row in sorted(rows, key=lambda row: row.name):
             own = {
@@ -109,18 +109,20 @@ class ContainerFetcher(Fetcher[ContainerDiscoveryOptions]):
             if enable == "false":
                 continue
             if enable != "true":
-                found.append(DiscoveredTarget(row.name, {}, f"its label {prefix}enable is not true or false"))
+                targets.append(
+                    DiscoveredTarget(row.name, {}, f"its label {prefix}enable is not true or false")
+                )
                 continue
             try:
                 address = address_of(row, own.get("network"), own.get("port"), prefix)
             except InvalidValueError as error:
-                found.append(DiscoveredTarget(row.name, {}, error.problem))
+                targets.append(DiscoveredTarget(row.name, {}, error.problem))
                 continue
             if address:
                 self._addresses[row.id] = address
-            found.append(DiscoveredTarget(self._addresses.get(row.id, ""), _labels_of(row, own)))
+            targets.append(DiscoveredTarget(self._addresses.get(row.id, ""), _labels_of(row, own)))
         self._addresses = {row.id: self._addresses[row.id] for row in rows if row.id in self._addresses}
-        return found
+        return targets
 
 
 def address_of(row: ContainerRow, network: str | None, port: str | None, prefix: str = "") -> str:

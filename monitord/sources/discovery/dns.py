@@ -64,12 +64,12 @@ class DnsFetcher(Fetcher[DnsDiscoveryOptions]):
         deadline = self.tools.clock.monotonic_s() + self.timeout_s
         queries = [self._query(name, deadline) for name in self.options.names]
         # Wait for all of them: otherwise the others would continue after the first failure.
-        found: list[DiscoveredTarget] = []
+        targets: list[DiscoveredTarget] = []
         for answer in await asyncio.gather(*queries, return_exceptions=True):
             if isinstance(answer, BaseException):
                 raise answer
-            found += answer
-        return found
+            targets += answer
+        return targets
 
     async def _query(self, name: str, deadline: float) -> list[DiscoveredTarget]:
         options = self.options
@@ -87,12 +87,11 @@ class DnsFetcher(Fetcher[DnsDiscoveryOptions]):
             elif outcome.rcode != "NOERROR":
                 problem = outcome.rcode
             else:
-                return [
-                    found for record in outcome.answers if (found := self._found(name, record)) is not None
-                ]
+                targets = (self._target_of(name, record) for record in outcome.answers)
+                return [target for target in targets if target is not None]
         raise FetchError(f"{name} {options.record_type}: {problem}")
 
-    def _found(self, name: str, record: str) -> DiscoveredTarget | None:
+    def _target_of(self, name: str, record: str) -> DiscoveredTarget | None:
         labels = {"__meta_dns_name": name.removesuffix(".")}
         if self.options.record_type != "SRV":
             host = f"[{record}]" if ":" in record else record

@@ -73,7 +73,7 @@ class FileFetcher(Fetcher[FileOptions]):
     async def fetch(self) -> list[_FileText] | None:
         # The default executor has few threads, and waits for all of them at the end of the daemon.
         try:
-            found = await self.tools.blocking.run(
+            contents = await self.tools.blocking.run(
                 " ".join(self.options.files), self.read_changed, timeout_s=self.timeout_s
             )
         except CallTimeoutError:
@@ -82,10 +82,10 @@ class FileFetcher(Fetcher[FileOptions]):
             raise FetchError("no thread is left to read the files") from None
         except OSError as error:
             raise FetchError(f"{error.filename}: {error.strerror}") from None
-        if found is None:
+        if contents is None:
             return None
         # Not in the thread: the result of a call that has timed out is not used.
-        self._stamps, texts = found
+        self._stamps, texts = contents
         return texts
 
     def read_changed(self) -> tuple[dict[str, _Stamp], list[_FileText]] | None:
@@ -138,8 +138,8 @@ class FileFetcher(Fetcher[FileOptions]):
                     if file.path.endswith(_YAML)
                     else parse_groups(file.text, pacer.pause)
                 )
-                for found in groups:
-                    yield replace(found, labels={**found.labels, "__meta_filepath": file.path})
+                for target in groups:
+                    yield replace(target, labels={**target.labels, "__meta_filepath": file.path})
             except InvalidValueError as error:
                 raise InvalidValueError(f"{file.path}: {error.problem}", error.hint) from None
 
@@ -181,7 +181,7 @@ def _yaml_targets(text: str) -> Iterable[DiscoveredTarget]:
         raise InvalidValueError(
             "is not a list of groups of targets", f"write {value_text('- targets: [HOST:PORT]')}"
         )
-    targets = [found for group in groups for found in targets_of_group(group)]
+    targets = [target for group in groups for target in targets_of_group(group)]
     if len(targets) > MAX_TARGETS:
         raise InvalidValueError(f"has more than {MAX_TARGETS} targets", "divide it")
     return targets

@@ -48,8 +48,8 @@ class HttpFetcher(Fetcher[HttpOptions]):
         except UnicodeDecodeError:
             raise InvalidValueError(f"{url}: the response is not UTF-8 text") from None
         try:
-            for found in parse_groups(text, pacer.pause):
-                yield replace(found, labels={**found.labels, "__meta_url": url})
+            for target in parse_groups(text, pacer.pause):
+                yield replace(target, labels={**target.labels, "__meta_url": url})
         except InvalidValueError as error:
             raise InvalidValueError(f"{url}: the response {error.problem}", error.hint) from None
 

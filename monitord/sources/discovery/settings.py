@@ -92,16 +92,16 @@ def read_discovery(
     tables: Sequence[Table], reader: MonitorReader, monitors: Sequence[str]
 ) -> tuple[DiscoverySettings, ...]:
     """Read [[discover]]. `reader`: reads a sample of each template. `monitors`: names of configured monitors."""
-    found: dict[str, DiscoverySettings] = {}
+    by_name: dict[str, DiscoverySettings] = {}
     for table in tables:
         settings = _read_one(table, reader, monitors)
         if settings is None:
             continue
-        if settings.name in found:
+        if settings.name in by_name:
             problem = f"{value_text(settings.name)} is also the name of another [[discover]]"
             table.error("name", problem, "choose another name")
-        found[settings.name] = settings
-    return tuple(found.values())
+        by_name[settings.name] = settings
+    return tuple(by_name.values())
 
 
 def _read_one(table: Table, reader: MonitorReader, monitors: Sequence[str]) -> DiscoverySettings | None:

@@ -68,8 +68,8 @@ class Fetcher(ABC, Generic[OptionsT]):
     def parse(self, content: Any, pacer: Pacer) -> Iterable[DiscoveredTarget]:
         """Parse the result of `fetch`. Runs in a thread. Raises InvalidValueError."""
         del pacer
-        found: Iterable[DiscoveredTarget] = content
-        return found
+        targets: Iterable[DiscoveredTarget] = content
+        return targets
 
     def forget(self) -> None:
         """Forget which content was fetched last, because it could not be parsed.
@@ -138,19 +138,19 @@ class DiscoverySource(MonitorSource):
     def _read(self, content: Any, pacer: Pacer) -> Targets:
         return named_targets(self._fetcher.parse(content, pacer), self._rules, pacer.pause)
 
-    def _with_missing(self, found: Targets, before: Targets) -> Targets:
+    def _with_missing(self, targets: Targets, before: Targets) -> Targets:
         """Add the targets that have disappeared within the last `remove_after`."""
         if not self._remove_after_s:
-            return found
+            return targets
         # The time of the wall clock is stored with the target, so that it continues after a restart.
         now_s = self._clock.now().timestamp()
         kept: dict[str, Mapping[str, Any]] = {}
         for name, data in before.items():
-            if name in found or "problem" in data:
+            if name in targets or "problem" in data:
                 continue
             since_s = data.get(MISSING_SINCE)
             if not isinstance(since_s, (int, float)) or since_s > now_s:
                 since_s = now_s
             if now_s - since_s < self._remove_after_s:
                 kept[name] = {**data, MISSING_SINCE: since_s}
-        return {**found, **kept} if kept else found
+        return {**targets, **kept} if kept else targets

@@ -76,12 +76,12 @@ def parse_groups(text: str, pause: Callable[[], None] = lambda: None) -> Iterato
             except (ValueError, RecursionError) as error:
                 line = text.count("\n", 0, getattr(error, "pos", place)) + 1
                 raise InvalidValueError(f"is not valid JSON (line {line})") from None
-            for found in targets_of_group(group):
+            for target in targets_of_group(group):
                 count += 1
                 if count > MAX_TARGETS:
                     raise InvalidValueError(f"has more than {MAX_TARGETS} targets", "divide it")
                 pause()
-                yield found
+                yield target
             place = _skip(text, place)
             follows = text[place : place + 1]
             place += 1
@@ -156,13 +156,13 @@ def values_of(address: str, labels: Mapping[str, str]) -> Values:
 
 
 def named_targets(
-    found: Iterable[DiscoveredTarget], rules: TargetRules, pause: Callable[[], None] = lambda: None
+    discovered: Iterable[DiscoveredTarget], rules: TargetRules, pause: Callable[[], None] = lambda: None
 ) -> Targets:
     """The selected targets by name. A target that cannot be used has its problem as its data."""
     targets: dict[str, Mapping[str, Any]] = {}
     problems: dict[str, str] = {}
     duplicates = 0
-    for each in found:
+    for each in discovered:
         pause()
         if each.problem:
             problems[each.address] = each.problem
@@ -186,10 +186,10 @@ def named_targets(
     return targets
 
 
-def is_selected(found: DiscoveredTarget, rules: TargetRules) -> bool:
+def is_selected(target: DiscoveredTarget, rules: TargetRules) -> bool:
     def matches(rule: tuple[str, str]) -> bool:
         label, pattern = rule
-        return fnmatchcase(found.address if label == ADDRESS else found.labels.get(label, ""), pattern)
+        return fnmatchcase(target.address if label == ADDRESS else target.labels.get(label, ""), pattern)
 
     return all(map(matches, rules.keep)) and not any(map(matches, rules.drop))
 

@@ -76,16 +76,16 @@ def rendered(text: str, values: Values) -> str:
         if match[2] is None:
             return f"{{{match[1]}}}"
         name = match[2]
-        found = values.get(name)
-        if name == "address" and not found:
+        value = values.get(name)
+        if name == "address" and not value:
             raise InvalidValueError("the target has no address")
-        if found is None and name in {"host", "port"}:
+        if value is None and name in {"host", "port"}:
             raise InvalidValueError(f"the address has no {name}")
-        if found is None:
+        if value is None:
             raise InvalidValueError(f"the target has no label {name.removeprefix(LABEL_PREFIX)}")
-        if not found.isprintable():
+        if not value.isprintable():
             raise InvalidValueError(f"{name} contains a control character or an invisible character")
-        return found
+        return value
 
     return PLACEHOLDER.sub(replace, text) if "{" in text else text
 

@@ -35,7 +35,7 @@ def certificate_files(
     # certbot: the certificate with its chain, for each name.
     candidates = [folder / "fullchain.pem" for folder in _entries(letsencrypt)]
     candidates += [path for path in _entries(private) if path.suffix in _SUFFIXES]
-    found: list[str] = []
+    paths: list[str] = []
     for path in candidates:
         if SNAKEOIL in path.name:
             continue
@@ -45,10 +45,10 @@ def certificate_files(
                 certificates = certificates_in(read_file(str(path), MAX_FILE_BYTES))
                 is_kept = bool(certificates) and certificates[0].not_after > now - ABANDONED_AFTER
             if is_kept:
-                found.append(str(path))
-        if len(found) >= MAX_FILES:
+                paths.append(str(path))
+        if len(paths) >= MAX_FILES:
             break
-    return found
+    return paths
 
 
 def is_forbidden(folder: Path) -> bool:

@@ -46,7 +46,7 @@ _CAN_HOLD_FILE_SYSTEMS = frozenset({"/home", "/root"})
 
 def file_systems(mounts: Mounts) -> list[Mount]:
     """Return a mount of each file system, in the order of their mount points."""
-    found: list[Mount] = []
+    candidates: list[Mount] = []
     automounts = {mount.id for mount in mounts.all if mount.fs_type == "autofs"}
     for mount in mounts.all:
         is_root = mount.mount_point == "/"
@@ -58,9 +58,9 @@ def file_systems(mounts: Mounts) -> list[Mount]:
         if mount.is_cover or mount.parent_id in automounts or is_hidden:
             continue
         if mounts.mount_of(mount.mount_point) is mount:
-            found.append(mount)
+            candidates.append(mount)
     by_device: dict[str, Mount] = {}
-    for mount in sorted(found, key=lambda mount: (len(mount.mount_point), mount.mount_point)):
+    for mount in sorted(candidates, key=lambda mount: (len(mount.mount_point), mount.mount_point)):
         by_device.setdefault(mount.device, mount)
     return sorted(by_device.values(), key=lambda mount: mount.mount_point)[:MAX_FILE_SYSTEMS]
 

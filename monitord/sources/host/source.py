@@ -183,8 +183,8 @@ class HostSource(MonitorSource):
             else:
                 if mounts != last:
                     # In a thread as well: a host of containers has thousands of mounts.
-                    found = await asyncio.to_thread(file_systems, mounts)
-                    paths = [mount.mount_point for mount in found]
+                    monitored = await asyncio.to_thread(file_systems, mounts)
+                    paths = [mount.mount_point for mount in monitored]
                     self._covered = covered_directories(mounts)
                     self._provide(feed, "disk", {target_of("disk", path): {"path": path} for path in paths})
                 last = mounts
@@ -237,7 +237,7 @@ class HostSource(MonitorSource):
                 self._is_reloaded.clear()
                 known = {str(data.get("timer")): data for data in self._parts["timer"].values()}
                 try:
-                    found = await timers(self._tools.units, known)
+                    timer_data = await timers(self._tools.units, known)
                     hidden = await hidden_file_systems(self._tools.units, self._covered)
                 except BusError as error:
                     # The other parts work without the service manager, and a container may have none.
@@ -257,7 +257,7 @@ class HostSource(MonitorSource):
                 self._provide(
                     feed,
                     "timer",
-                    {target_of("timer", name): {"timer": name, **data} for name, data in found.items()},
+                    {target_of("timer", name): {"timer": name, **data} for name, data in timer_data.items()},
                 )
                 await self._wait_for_reload(MANAGER_EVERY_S)
         finally:
