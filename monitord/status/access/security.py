@@ -290,9 +290,9 @@ class Access:
             for known in self._policy.tokens
             if hmac.compare_digest(token.encode(), known.secret.reveal().encode())
         ]
-        found = matches[0] if matches else None
-        if found is not None:
-            return found
+        match = matches[0] if matches else None
+        if match is not None:
+            return match
         self.rejected_tokens += 1
         self._log_rejected(request, network, self._token_failures.add(network))
         problem = (

@@ -168,10 +168,10 @@ class HistoryApi:
 
     async def _incidents(self, monitor: str | None, query: QueryValues) -> Response:
         limit = query[INCIDENTS]
-        found = await self._history.incidents(
+        incidents = await self._history.incidents(
             monitor=monitor, is_open=query[OPEN], limit=limit + 1, before=self._before(query)
         )
-        shown, next_before = first_page(found, limit)
+        shown, next_before = first_page(incidents, limit)
         return compact_json_response(
             {
                 "incidents": [incident_of(incident) for incident in shown],
@@ -199,15 +199,15 @@ class HistoryApi:
         return min(max(moment, now - MAX_AGE), now + DAY)
 
 
-def first_page(found: Sequence[Incident], limit: int) -> tuple[Sequence[Incident], datetime | None]:
+def first_page(incidents: Sequence[Incident], limit: int) -> tuple[Sequence[Incident], datetime | None]:
     """Return at most `limit` of `limit + 1` incidents, and `before` for the next page; None: there is no next page.
 
     Several incidents can open in the same millisecond. They stay on the same page, because no time separates them.
     """
-    if len(found) <= limit:
-        return found, None
-    shown = [incident for incident in found[:limit] if incident.opened_at > found[limit].opened_at]
-    shown = shown or list(found[:limit])
+    if len(incidents) <= limit:
+        return incidents, None
+    shown = [incident for incident in incidents[:limit] if incident.opened_at > incidents[limit].opened_at]
+    shown = shown or list(incidents[:limit])
     return shown, shown[-1].opened_at
 
 

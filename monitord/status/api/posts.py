@@ -50,10 +50,10 @@ def _page(value: object) -> str:
 
 
 def _status(value: object) -> PostStatus:
-    found = next((status for status in PostStatus if status.value == value), None)
-    if found is None:
-        raise InvalidValueError("is not a status", f"write {joined(list(PostStatus), 'or')}")
-    return found
+    try:
+        return PostStatus(value)
+    except ValueError:
+        raise InvalidValueError("is not a status", f"write {joined(list(PostStatus), 'or')}") from None
 
 
 def _cleaned(clean: Callable[[str], str]) -> Read:
@@ -72,8 +72,8 @@ class PostHandlers:
 
     async def list(self, _: Request, query: QueryValues) -> Response:
         page = query[PAGE]
-        found = self._posts.all() if page is None else self._posts.of_page(page)
-        return compact_json_response({"posts": list(map(self._json, found)), "pages": self._posts.pages})
+        posts = self._posts.all() if page is None else self._posts.of_page(page)
+        return compact_json_response({"posts": list(map(self._json, posts)), "pages": self._posts.pages})
 
     async def get(self, request: Request, _: QueryValues) -> Response:
         return compact_json_response(self._json(self._find(request)))

@@ -235,13 +235,13 @@ def report_of(report: Report) -> Json:
     }
 
 
-def _period_of(found: Period) -> Json:
+def _period_of(period: Period) -> Json:
     return {
-        "kind": found.kind.value,
-        "name": found.name,
-        "from": text_of(found.start),
-        "to": text_of(found.end),
-        "time_zone": found.zone,
+        "kind": period.kind.value,
+        "name": period.name,
+        "from": text_of(period.start),
+        "to": text_of(period.end),
+        "time_zone": period.zone,
     }
 
 

@@ -251,14 +251,14 @@ def _node(
 
 
 def _differences(node: "Node", view: "ClusterView") -> Json | None:
-    found = view.differences.get(node.name)
-    if found is None:
+    differences = view.differences.get(node.name)
+    if differences is None:
         return None
     return {
-        "missing": list(found.missing),
-        "added": list(found.added),
-        "changed": list(found.changed),
-        "total": found.total,
+        "missing": list(differences.missing),
+        "added": list(differences.added),
+        "changed": list(differences.changed),
+        "total": differences.total,
     }
 
 

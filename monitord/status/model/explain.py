@@ -155,10 +155,10 @@ class Explanations:
             delivery.notification.notifier: delivery
             for delivery in reversed(self._alerts.deliveries(entry.name))
         }
-        found: list[Json] = []
+        notifiers: list[Json] = []
         for notifier in self._alerts.workers:
             delivery = last.get(notifier)
-            found.append(
+            notifiers.append(
                 {
                     "name": notifier,
                     "decision": _decision(entry, decisions.get(notifier)),
@@ -173,7 +173,7 @@ class Explanations:
                     },
                 }
             )
-        return found
+        return notifiers
 
     def _next(self, entry: MonitorEntry, now: datetime) -> Json:
         status = (

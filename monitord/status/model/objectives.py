@@ -31,14 +31,12 @@ class ObjectiveSummary:
 
 def objective_summary(entry: MonitorEntry, registry: Registry) -> ObjectiveSummary | None:
     """Return the objective that a monitor has, or that it evaluates; None if there is none."""
-    evaluating = entry
-    if not entry.monitor.settings.is_objective:
-        found = registry.entries.get(objective_name(entry.name))
-        if entry.monitor.settings.objective is None or found is None:
-            return None
-        evaluating = found
-    options = evaluating.monitor.options
-    if not isinstance(options, ObjectiveOptions):
+    settings = entry.monitor.settings
+    if not settings.is_objective and settings.objective is None:
+        return None
+    evaluating = entry if settings.is_objective else registry.entries.get(objective_name(entry.name))
+    options = None if evaluating is None else evaluating.monitor.options
+    if evaluating is None or not isinstance(options, ObjectiveOptions):
         return None
     last = evaluating.state.last
     fields = {} if last is None else last.observation.fields

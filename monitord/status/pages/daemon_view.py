@@ -154,14 +154,14 @@ def _moment(text: str) -> str:
 
 
 def _versions() -> tuple[Item, ...]:
-    found = [Item("monitord", __version__), Item("Python", platform.python_version())]
-    found.append(Item("SQLite", sqlite3.sqlite_version))
+    items = [Item("monitord", __version__), Item("Python", platform.python_version())]
+    items.append(Item("SQLite", sqlite3.sqlite_version))
     for name in LIBRARIES:
         try:
-            found.append(Item(name, version(name)))
+            items.append(Item(name, version(name)))
         except PackageNotFoundError:
-            found.append(Item(name, "not installed"))
-    return tuple(found)
+            items.append(Item(name, "not installed"))
+    return tuple(items)
 
 
 def _lateness(dispatcher: Dispatcher) -> Svg:

@@ -102,14 +102,13 @@ def read_selection(
         return matcher, list(select(matcher, entries, lambda _: None, hint="").monitors)
     except UnknownInput as unknown:
         for name, places in (("monitors", {"names", "patterns"}), ("tags", {"tags"})):
-            found = [error for error in unknown.errors if error.parameter in places]
-            if found:
-                errors[name] = shortened(
-                    "; ".join(
-                        f"{error.problem} ({error.hint})" if error.hint else error.problem for error in found
-                    ),
-                    500,
-                )
+            texts = [
+                f"{error.problem} ({error.hint})" if error.hint else error.problem
+                for error in unknown.errors
+                if error.parameter in places
+            ]
+            if texts:
+                errors[name] = shortened("; ".join(texts), 500)
     except HTTPException as error:
         errors[""] = error.text.strip()
     return None

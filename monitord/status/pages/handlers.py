@@ -197,8 +197,10 @@ class PageHandlers:
             except ValueError:
                 raise HTTPBadRequest(text="before must be a time such as 2026-11-26T14:02:07Z\n") from None
             before = before if before.tzinfo is not None else before.replace(tzinfo=UTC)
-        found = await self._parts.bounded(self._past.incidents(limit=INCIDENTS_PER_PAGE + 1, before=before))
-        shown, following = first_page(found or (), INCIDENTS_PER_PAGE)
+        incidents = await self._parts.bounded(
+            self._past.incidents(limit=INCIDENTS_PER_PAGE + 1, before=before)
+        )
+        shown, following = first_page(incidents or (), INCIDENTS_PER_PAGE)
         if before is None:
             # Open incidents first. They are known without a history, and before they are stored in it.
             current = {
@@ -215,7 +217,7 @@ class PageHandlers:
             "incidents": shown,
             "open": sum(incident.closed_at is None for incident in shown),
             "is_first": before is None,
-            "is_slow": found is None,
+            "is_slow": incidents is None,
             "is_active": self._past.is_active,
             "older": None if following is None else wording.machine_time_exact(following),
             "known": frozenset(self._dispatcher.entries),
@@ -255,8 +257,8 @@ class PageHandlers:
             if window not in UPTIME_WINDOWS:
                 raise HTTPBadRequest(text=f"window must be one of {', '.join(UPTIME_WINDOWS)}\n")
             now = self._clock.now()
-            found = await self._parts.bounded(self._past.uptimes([name], [(now - RANGES[window], now)]))
-            ratio = found[name][0].ratio if found else None
+            uptimes = await self._parts.bounded(self._past.uptimes([name], [(now - RANGES[window], now)]))
+            ratio = uptimes[name][0].ratio if uptimes else None
             text, tone = "no data", "none"
             if ratio is not None:
                 text = wording.percent(ratio)

@@ -133,7 +133,7 @@ class ListHandlers:
         notifiers = dict.fromkeys(
             [*self._parts.alerts.workers, *(delivery.notification.notifier for delivery in deliveries)]
         )
-        found = [
+        selected = [
             delivery
             for delivery in deliveries
             if (not notifier or notifier in {delivery.notification.notifier, delivery.delivered_by})
@@ -142,8 +142,10 @@ class ListHandlers:
         start = (int(number) - 1) * NOTIFICATIONS_PER_PAGE
         given = {"monitor": monitor, "notifier": notifier, "status": status}
         values = {
-            "deliveries": [view_of(delivery) for delivery in found[start : start + NOTIFICATIONS_PER_PAGE]],
-            "total": len(found),
+            "deliveries": [
+                view_of(delivery) for delivery in selected[start : start + NOTIFICATIONS_PER_PAGE]
+            ],
+            "total": len(selected),
             "given": given,
             "is_filtered": any(given.values()),
             "statuses": statuses,
@@ -152,7 +154,7 @@ class ListHandlers:
             "number": int(number),
             "newer": None if start == 0 else _page_link(given, int(number) - 1),
             "older": _page_link(given, int(number) + 1)
-            if len(found) > start + NOTIFICATIONS_PER_PAGE
+            if len(selected) > start + NOTIFICATIONS_PER_PAGE
             else None,
             "known": frozenset(self._parts.dispatcher.entries),
         }

@@ -49,10 +49,11 @@ class PostForm:
 
     def read_status(self, errors: FieldErrors) -> PostStatus:
         """Return the status. If it is unknown, record an error and return a placeholder."""
-        found = next((status for status in PostStatus if status.value == self.status), None)
-        if found is None:
+        try:
+            return PostStatus(self.status)
+        except ValueError:
             errors["status"] = "is not among the choices; choose a status"
-        return found or PostStatus.INVESTIGATING
+            return PostStatus.INVESTIGATING
 
     def read_text(self, errors: FieldErrors) -> str:
         return errors.read("text", lambda: clean_text(self.text)) or ""

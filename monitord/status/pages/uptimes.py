@@ -35,5 +35,5 @@ class Uptimes:
     async def _read(self) -> None:
         self._read_at_s = self._model.clock.monotonic_s()
         now = self._model.clock.now()
-        found = await self._past.uptimes(list(self._model.monitors), [(now - DAY, now), (now - MONTH, now)])
-        self._model.set_uptimes({name: (day.ratio, month.ratio) for name, (day, month) in found.items()})
+        uptimes = await self._past.uptimes(list(self._model.monitors), [(now - DAY, now), (now - MONTH, now)])
+        self._model.set_uptimes({name: (day.ratio, month.ratio) for name, (day, month) in uptimes.items()})
