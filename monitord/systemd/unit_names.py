@@ -45,7 +45,7 @@ def full_unit_name(text: str, unit_type: str = "service") -> str:
         if ".." in parts:
             raise UnitNameError('has ".." in its path', "write the path without it")
         escaped = _NO_PATH_CHARACTER.sub(
-            lambda found: "-" if found[0] == "/" else _hexadecimal(found[0]), "/".join(parts)
+            lambda match: "-" if match[0] == "/" else _hexadecimal(match[0]), "/".join(parts)
         )
         name = f"{escaped or '-'}.{'device' if parts[:1] in (['dev'], ['sys']) else 'mount'}"
         if len(name) > MAX_NAME_CHARACTERS:
@@ -71,7 +71,7 @@ def full_unit_name(text: str, unit_type: str = "service") -> str:
 
 def escaped_unit_name(text: str) -> str:
     """Escape invalid characters as systemctl does: "/" becomes "-", a blank "\\x20"."""
-    return _NO_NAME_CHARACTER.sub(lambda found: "-" if found[0] == "/" else _hexadecimal(found[0]), text)
+    return _NO_NAME_CHARACTER.sub(lambda match: "-" if match[0] == "/" else _hexadecimal(match[0]), text)
 
 
 def _hexadecimal(character: str) -> str:
