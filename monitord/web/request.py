@@ -209,8 +209,8 @@ class Request:
 
     @property
     def charset(self) -> str | None:
-        found = _PARAMETER.findall(self.headers.get("Content-Type", ""))
-        return next((f"{a}{b}".lower() for name, a, b in found if name.lower() == "charset"), None)
+        parameters = _PARAMETER.findall(self.headers.get("Content-Type", ""))
+        return next((f"{a}{b}".lower() for name, a, b in parameters if name.lower() == "charset"), None)
 
     @property
     def peer(self) -> Peer:

@@ -149,12 +149,12 @@ def parse_template(template: str) -> Parts:
         raise ValueError(f"{template!r}: a path must begin with a slash")
     parts: list[str | Parameter] = []
     names: set[str] = set()
-    for found in _PART.finditer(template):
-        text, name, kind = found["text"], found["name"], found["kind"]
+    for match in _PART.finditer(template):
+        text, name, kind = match["text"], match["name"], match["kind"]
         if text is not None:
             parts.append(_literal(text))
         elif name is None:
-            raise ValueError(f"{template!r}: the brace at position {found.start()} has no counterpart")
+            raise ValueError(f"{template!r}: the brace at position {match.start()} has no counterpart")
         elif not name.isidentifier() or name in names:
             raise ValueError(
                 f"{template!r}: {name!r} is {'repeated' if name in names else 'not an identifier'}"
@@ -309,22 +309,22 @@ class UrlDispatcher:
             resource = self._literal.get(path)
         allowed: set[str] = set()
         if resource is not None:
-            match = resource.matches.get(method)
-            if match is not None:
-                return match
+            known = resource.matches.get(method)
+            if known is not None:
+                return known
             allowed.update(resource.routes)
         prefix = path[: path.rfind("/", 0, self._longest_prefix) + 1]
         while prefix:
             for candidate in self._patterns.get(prefix, ()):
-                found = candidate.match(path)
-                if not found:
+                match = candidate.match(path)
+                if not match:
                     continue
                 route = candidate.routes.get(method)
                 if route is not None:
                     return Match(
                         route,
                         {
-                            part.name: CONVERTERS[part.converter or "str"].convert(unquote(found[part.name]))
+                            part.name: CONVERTERS[part.converter or "str"].convert(unquote(match[part.name]))
                             for part in candidate.parts
                             if isinstance(part, Parameter)
                         },
