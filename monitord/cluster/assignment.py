@@ -134,7 +134,7 @@ class Assignment:
     def _left_by_owners(self, shards: Collection[int], nodes: Collection[str]) -> frozenset[str]:
         """Return the monitors of other shards whose owners among `nodes` do not have them, and that are left to this
         node. Nodes that have published nothing, such as agents, count as having all."""
-        found: list[str] = []
+        names: list[str] = []
         for shard, monitors in self._monitors.get(self.node, {}).items():
             owning = None if not monitors or shard in shards else owner(shard, nodes)
             if owning is None or owning not in self._monitors:
@@ -147,8 +147,8 @@ class Assignment:
                     if node not in self._monitors or name in self._monitors[node].get(shard, ())
                 ]
                 if owner(shard, able) == self.node:
-                    found.append(name)
-        return frozenset(found)
+                    names.append(name)
+        return frozenset(names)
 
     def is_delivered_here(self, notifier: str) -> bool:
         """Whether a notifier was assigned to this node by the last call of `notifiers`."""

@@ -98,8 +98,8 @@ def _tokens(value: object) -> Iterator[str]:
         yield f"{type(value).__name__}.{value.name}"
     elif isinstance(value, Secret):
         # A URL, which may contain secrets, without user, password and query.
-        found = _URL.match(value.reveal())
-        yield "" if found is None else found[1] + found[2]
+        match = _URL.match(value.reveal())
+        yield "" if match is None else match[1] + match[2]
     elif is_dataclass(value) and not isinstance(value, type):
         yield type(value).__name__
         for field in fields(value):

@@ -297,8 +297,10 @@ class Decisions:
         context, locations = notification.context, entry.monitor.settings.locations
         if votes is not None:
             context = replace(context, excerpt=_excerpt(votes, notification.state))
-        found = self.votes_of(entry.name) if votes is None else votes
-        states = {vote.location: vote.state for vote in found if not locations or vote.location in locations}
+        counted = self.votes_of(entry.name) if votes is None else votes
+        states = {
+            vote.location: vote.state for vote in counted if not locations or vote.location in locations
+        }
         return replace(
             notification, context=replace(context, locations=tuple(sorted(states.items(), key=itemgetter(0))))
         )

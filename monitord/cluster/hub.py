@@ -71,24 +71,24 @@ class ChangeFeed:
         """
         run = self.run if includes_shared else f"{self.run}-interventions"
         after = position.number if position is not None and position.hub == run else 0
-        found: list[Change] = []
+        items: list[Change] = []
         start = bisect_right(self._log, after, key=lambda entry: entry[0])
         for index in range(start, len(self._log)):
             number, key = self._log[index]
             if self._is_newest(number, key):
                 item = self._items[key][1]
                 if includes_shared or isinstance(item, Intervention):
-                    found.append(item)
-                    if len(found) == CHANGES_PER_ANSWER:
+                    items.append(item)
+                    if len(items) == CHANGES_PER_ANSWER:
                         after = number
                         break
             after = number
         return FeedPage(
             FeedPosition(run, after),
             Changes(
-                tuple(item for item in found if isinstance(item, ClusterDecision)),
-                tuple(item for item in found if isinstance(item, Vote)),
-                tuple(item for item in found if isinstance(item, Intervention)),
+                tuple(item for item in items if isinstance(item, ClusterDecision)),
+                tuple(item for item in items if isinstance(item, Vote)),
+                tuple(item for item in items if isinstance(item, Intervention)),
             ),
             is_last=after == (self._log[-1][0] if self._log else after),
         )

@@ -331,7 +331,7 @@ class ClusterDatabase:
         host_monitors = await self._rows(self._host_monitors)
         heartbeats = await self._rows(self._heartbeats)
         node_shards = await self._rows(self._node_shards)
-        found = Changes(
+        changes = Changes(
             tuple([decision for decision in decisions if decision.version]),
             tuple(votes),
             tuple(interventions),
@@ -340,7 +340,7 @@ class ClusterDatabase:
             tuple(node_shards),
         )
         self._followed_connection = connected
-        return found
+        return changes
 
     async def _rows(self, table: ChangedRows[Row]) -> list[Row]:
         changed = await table.read(self._work)
@@ -538,16 +538,16 @@ class ClusterDatabase:
         async def compared(connection: Connection) -> list[tuple[Any, ...]]:
             return await (await connection.execute(statements.DIFFERENCES, parameters)).fetchall()
 
-        found: dict[str, ConfigurationDifferences] = {}
+        by_node: dict[str, ConfigurationDifferences] = {}
         for name, key, is_here, is_there, total in await self._work.run(compared):
-            before = found.get(name, ConfigurationDifferences(total=total))
+            before = by_node.get(name, ConfigurationDifferences(total=total))
             if is_here and is_there:
-                found[name] = replace(before, changed=(*before.changed, key))
+                by_node[name] = replace(before, changed=(*before.changed, key))
             elif is_here:
-                found[name] = replace(before, missing=(*before.missing, key))
+                by_node[name] = replace(before, missing=(*before.missing, key))
             else:
-                found[name] = replace(before, added=(*before.added, key))
-        return found
+                by_node[name] = replace(before, added=(*before.added, key))
+        return by_node
 
     async def configured(self, keys: Collection[str]) -> frozenset[str] | None:
         """Return those of the sections that a node with a recent heartbeat has.
@@ -555,10 +555,10 @@ class ClusterDatabase:
         None: the sections of such a node are not known.
         """
 
-        async def found(connection: Connection) -> tuple[Any, ...] | None:
+        async def read(connection: Connection) -> tuple[Any, ...] | None:
             return await (await connection.execute(statements.CONFIGURED, {"keys": sorted(keys)})).fetchone()
 
-        row = await self._work.run(found)
+        row = await self._work.run(read)
         return None if row is None else frozenset(row[0])
 
     async def overview(self, node: str = "") -> ClusterOverview:
