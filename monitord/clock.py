@@ -27,11 +27,11 @@ def time_text(moment: datetime) -> str:
 def with_times_in(zone: tzinfo | None, text: str) -> str:
     """The text with its times (`time_text`) in this zone, and without the name of the zone."""
 
-    def in_zone(found: re.Match[str]) -> str:
+    def in_zone(match: re.Match[str]) -> str:
         try:
-            moment = datetime.fromisoformat(f"{found[1]}T{found[2]}Z")
+            moment = datetime.fromisoformat(f"{match[1]}T{match[2]}Z")
         except ValueError:  # a date that does not exist, in the text of a peer
-            return found[0]
+            return match[0]
         return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}"
 
     return TIME_IN_TEXT.sub(in_zone, text)

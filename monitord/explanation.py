@@ -64,13 +64,13 @@ def _last_check(explanation: Explanation, times: TimeFormat) -> list[str]:
     if last is None:
         return ["It has not been checked yet."]
     at, outcome = times.moment(last["started_at"]), _OUTCOMES[last["verdict"]]
-    found = [f"The last check, at {at}, {outcome}: {times.in_text(last['detail'])}."]
+    sentences = [f"The last check, at {at}, {outcome}: {times.in_text(last['detail'])}."]
     if last["reason"] != "ok":
         decider = explanation["decided_by"]
         # The detail of the result already names the conditions.
         why = last["reason"] if decider["kind"] == "conditions" else f"{decider['detail']} ({last['reason']})"
-        found.append(f"Reason: {why}.")
-    return found
+        sentences.append(f"Reason: {why}.")
+    return sentences
 
 
 _OUTCOMES = {
@@ -147,30 +147,30 @@ def _until_check(explanation: Explanation, times: TimeFormat) -> str:
 
 def _streak(explanation: Explanation, times: TimeFormat) -> list[str]:
     streak, flapping = explanation["streak"], explanation["flapping"]
-    found = []
+    sentences = []
     if streak is not None and streak["needed"] is not None and streak["length"] < streak["needed"]:
         count, verdict = streak["length"], _VERDICT_NOUNS[streak["verdict"]]
         plural = "" if count == 1 else "es" if verdict.endswith("s") else "s"
         # In a cluster, the checks of this node lead to a vote only.
         what = "it" if explanation["cluster"] is None else "it, as seen from this location,"
-        found.append(
+        sentences.append(
             f"{count} consecutive {verdict}{plural} since {times.moment(streak['since'])}; "
             f"{what} {_CHANGES[streak['leads_to']]} after {streak['needed']}."
         )
     if flapping["is_flapping"]:
-        found.append(
+        sentences.append(
             f"It is flapping ({flapping['change_percent']} % change, ends at {FLAPPING_ENDS_AT_PERCENT} %): "
             "notifications about single changes are suppressed."
         )
     if explanation["is_isolated"]:
-        found.append(
+        sentences.append(
             "Nearly all network checks fail: this host is assumed to be isolated, and failures are inconclusive."
         )
     elif explanation["is_isolation_suspected"]:
-        found.append(
+        sentences.append(
             "This host may be isolated: other monitors are being checked, and no failure is confirmed until then."
         )
-    return found
+    return sentences
 
 
 def configuration_differences_text(differences: Mapping[str, Any]) -> str:
@@ -194,13 +194,13 @@ def votes_texts(cluster: Mapping[str, Any] | None, times: TimeFormat) -> list[st
     if cluster is None:
         return []
     if cluster["is_alone"]:
-        found = [
+        texts = [
             "This node is not connected to the cluster: it decides without the other locations. Their last votes:"
         ]
     else:
-        found = [f"{quorum_text(cluster)}."]
+        texts = [f"{quorum_text(cluster)}."]
     locations = cluster["locations"]
-    return found + [
+    return texts + [
         f"Location {location['location']}: {vote_text(location, times)}." for location in locations
     ]
 
@@ -243,12 +243,12 @@ def vote_text(location: Mapping[str, Any], times: TimeFormat) -> str:
 
 def other_views_text(locations: Iterable[Mapping[str, Any]], state: str) -> str:
     """Return the votes for other states than this one, the worst first: "down at fra and hel, degraded at nyc"."""
-    found: dict[str, list[str]] = {}
+    by_state: dict[str, list[str]] = {}
     for location in locations:
         if location["is_counted"] and location["state"] != state:
-            found.setdefault(location["state"], []).append(location["location"])
+            by_state.setdefault(location["state"], []).append(location["location"])
     order = ("down", "unreachable", "degraded", "up")
-    return ", ".join(f"{state} at {joined(found[state])}" for state in order if state in found)
+    return ", ".join(f"{state} at {joined(by_state[state])}" for state in order if state in by_state)
 
 
 _VERDICT_NOUNS = {
@@ -261,38 +261,38 @@ _CHANGES = {"up": "is up", "degraded": "becomes degraded", "down": "goes down"}
 
 
 def _parents(explanation: Explanation) -> list[str]:
-    found = []
+    sentences = []
     for parent in explanation["parents"]:
         name, state = parent["name"], parent["state"] or "not configured"
         is_failing = parent["effect"] == "not_confirmed"
         effect = (
             f" and has failed: failures are not confirmed until the state of {name} is" if is_failing else ""
         )
-        found.append(f"It depends on {name}, which is {state}{effect}.")
-    return found
+        sentences.append(f"It depends on {name}, which is {state}{effect}.")
+    return sentences
 
 
 def _interventions(explanation: Explanation, times: TimeFormat) -> list[str]:
     incident, silence = explanation["incident"], explanation["silence"]
-    found = []
+    sentences = []
     if incident is not None:
         opened = times.moment(incident["opened_at"])
-        found.append(
+        sentences.append(
             f"Incident {incident['id']} has been open since {opened}: {times.in_text(incident['detail'])}."
         )
         if incident["acknowledged_by"] is not None:
-            found.append(f"Acknowledged by {incident['acknowledged_by']}{_comment(incident['comment'])}.")
+            sentences.append(f"Acknowledged by {incident['acknowledged_by']}{_comment(incident['comment'])}.")
     if explanation["maintenance_window"] is not None:
         until = explanation["maintenance_until"]
-        found.append(
+        sentences.append(
             f"The maintenance window {explanation['maintenance_window']} is open"
             f"{f' until {times.moment(until)}' if until else ''}{_comment(explanation['maintenance_comment'])}; "
             "no incident is opened, and the time does not count towards the uptime."
         )
     if silence is not None:
         until = times.moment(silence["until"])
-        found.append(f"Silenced until {until} by {silence['by']}{_comment(silence['comment'])}.")
-    return found
+        sentences.append(f"Silenced until {until} by {silence['by']}{_comment(silence['comment'])}.")
+    return sentences
 
 
 def _comment(text: str | None) -> str:
@@ -304,7 +304,7 @@ def notifier_text(explanation: Explanation, notifier: Mapping[str, Any], times: 
     decision, last = notifier["decision"], notifier["last_notification"]
     # Otherwise the last notification shows that it has been notified.
     is_shown = last is None or not decision["is_notified"]
-    found = [decision_text(decision, explanation, times)] if is_shown else []
+    texts = [decision_text(decision, explanation, times)] if is_shown else []
     if last is not None:
         at, status = times.moment(last["at"]), _DELIVERY_STATUSES[last["status"]]
         response = (
@@ -315,8 +315,8 @@ def notifier_text(explanation: Explanation, notifier: Mapping[str, Any], times: 
         fallback = f" by the fallback {by}" if is_by_fallback else ""
         described = f'"{last["title"]}" of {at}'
         subject = f"the last notification, {described}," if is_shown else f"notification {described}"
-        found.append(f"{subject} {status}{fallback}{response}")
-    return f"{notifier['name']}: {'; '.join(found)}."
+        texts.append(f"{subject} {status}{fallback}{response}")
+    return f"{notifier['name']}: {'; '.join(texts)}."
 
 
 _DELIVERY_STATUSES = {

@@ -19,14 +19,14 @@ class LazyClasses(MutableMapping[str, type[ClassT]]):
         self._classes: dict[str, str | type[ClassT]] = dict(places)
 
     def __getitem__(self, name: str) -> type[ClassT]:
-        found = self._classes[name]
-        if isinstance(found, str):
-            module, _, class_name = found.partition(":")
-            found = self._classes[name] = getattr(import_module(module), class_name)
-        return found
+        entry = self._classes[name]
+        if isinstance(entry, str):
+            module, _, class_name = entry.partition(":")
+            entry = self._classes[name] = getattr(import_module(module), class_name)
+        return entry
 
-    def __setitem__(self, name: str, found: type[ClassT]) -> None:
-        self._classes[name] = found
+    def __setitem__(self, name: str, value: type[ClassT]) -> None:
+        self._classes[name] = value
 
     def __delitem__(self, name: str) -> None:
         del self._classes[name]
