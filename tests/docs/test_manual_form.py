@@ -1,9 +1,11 @@
 """Every option in the manual has one form: name, type, default, meaning, and an example that is accepted."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
+import tomli
 
 from monitord.cli.command_line import actions_of, command_parser
 from monitord.cli.commands import COMMANDS
@@ -33,7 +35,7 @@ TYPES = (
     "list of",
     "number",
     "path",
-    "pattern",
+    "regular expression",
     "size",
     "table",
     "template",
@@ -254,8 +256,10 @@ def default_value(section: str, name: str, text: str) -> str | None:
     if form is None or form["default"] is None:
         return None
     default = plain(form["default"])
+    if re.fullmatch(r"\[.+\]", default):
+        return default
     first = re.split(r"[,;:]? (?:and|fewer|if|or|the|with)\b|[;,:] ", default)[0]
-    if re.fullmatch(r'true|false|[0-9.]+|".+"|\[.+\]', first):
+    if re.fullmatch(r'true|false|[0-9.]+|".+"', first):
         return first
     if re.fullmatch(r"[0-9]+(?:ms|s|m|h|d|MiB|GiB|KiB)", first):
         return f'"{first}"'
@@ -282,6 +286,69 @@ def test_default_changes_nothing(section: str, name: str, value: str, tmp_path: 
     assert settings_with(tmp_path, section, name, f"{name} = {value}") == settings_with(
         tmp_path, section, name, ""
     )
+
+
+# Values below and above every range.
+EXTREMES = {
+    "integer": ("-1", "999999999999"),
+    "string or integer": ("-1", "999999999999"),
+    "number": ("-1", "999999999999"),
+    "duration": ('"0s"', '"36000d"'),
+    "size": ("0", '"900000GiB"'),
+}
+NUMBERS = [
+    (section, name, form["type"])
+    for section, name, text in OPTIONS
+    if (form := FORM.fullmatch(text)) and form["type"].partition(",")[0] in EXTREMES
+]
+
+
+def errors_of(folder: Path, section: str, name: str, value: str) -> str:
+    try:
+        settings_with(folder, section, name, f"{name} = {value}")
+    except ConfigError as error:
+        return "\n".join(line for line in str(error).splitlines() if f".{name}: " in line)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "written"), NUMBERS, ids=[f"{section}-{name}" for section, name, _ in NUMBERS]
+)
+def test_range_of_an_option_is_that_of_the_code(
+    section: str, name: str, written: str, tmp_path: Path
+) -> None:
+    kind, _, _ = written.partition(",")
+    smallest, largest = (errors_of(tmp_path, section, name, value) for value in EXTREMES[kind])
+    least, most = re.search(r"write at least (\S+)$", smallest), re.search(r"write at most (\S+)$", largest)
+    if least and most:
+        assert written == f"{kind}, from {least[1]} to {most[1]}"
+    elif least:
+        assert written == f"{kind}, at least {least[1]}"
+    elif most:
+        assert written == f"{kind}, at most {most[1]}"
+    else:
+        assert " from " not in written
+
+
+LISTS = [
+    (section, name, form["type"], value)
+    for section, name, text in OPTIONS
+    if (form := FORM.fullmatch(text))
+    and form["type"].startswith(("list of strings", "list of monitors", "string or list of strings"))
+    and (value := tomli.loads(plain(form["example"]))[name])
+]
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "written", "value"), LISTS, ids=[f"{section}-{name}" for section, name, *_ in LISTS]
+)
+def test_option_accepts_a_string_instead_of_a_list_only_as_described(
+    section: str, name: str, written: str, value: list[str] | str, tmp_path: Path
+) -> None:
+    first = value if isinstance(value, str) else value[0]
+    assert errors_of(tmp_path, section, name, json.dumps([first])) == ""
+    is_accepted = errors_of(tmp_path, section, name, json.dumps(first)) == ""
+    assert is_accepted == written.startswith("string or")
 
 
 DOCS = Path(__file__).parents[2] / "docs"
