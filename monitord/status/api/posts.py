@@ -50,10 +50,9 @@ def _page(value: object) -> str:
 
 
 def _status(value: object) -> PostStatus:
-    try:
-        return PostStatus(value)
-    except ValueError:
-        raise InvalidValueError("is not a status", f"write {joined(list(PostStatus), 'or')}") from None
+    if not isinstance(value, str) or value not in list(PostStatus):
+        raise InvalidValueError("is not a status", f"write {joined(list(PostStatus), 'or')}")
+    return PostStatus(value)
 
 
 def _cleaned(clean: Callable[[str], str]) -> Read:
