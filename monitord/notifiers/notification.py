@@ -44,7 +44,9 @@ class NotificationKind(Enum):
     RECOVERY = "recovery"
     ISOLATED = "isolated"  # about no monitor: this host appears to be isolated
     RECONNECTED = "reconnected"  # about no monitor: the isolation has ended
-    CLOSED = "closed"  # the monitor was removed from the configuration
+    CLOSED = (
+        "closed"  # the monitor was removed: from the configuration, or because its target has disappeared
+    )
     TEST = "test"
 
     @property
@@ -507,7 +509,7 @@ def _course(notification: Notification, zone: tzinfo | None) -> str:
             course = f"{notification.monitor} has been {state} since {since}"
             return f"{course}. The problem began at {started_at} and lasted {duration}."
         case NotificationKind.CLOSED:
-            course = f"{notification.monitor} was removed from the configuration at {_time_text(notification.at, zone)}"
+            course = f"The monitor {notification.monitor} was removed at {_time_text(notification.at, zone)}"
             return f"{course}. The problem began at {started_at} and lasted {duration}."
         case NotificationKind.FLAPPING:
             state = "flapping"

@@ -11,7 +11,9 @@ from monitord.cli.command_line import actions_of, command_parser
 from monitord.cli.commands import COMMANDS
 from monitord.config import ConfigAccess
 from monitord.errors import ConfigError
+from monitord.monitors import MONITOR_TYPES
 from monitord.settings import Settings, read_settings
+from monitord.units import format_duration
 
 MANUAL = Path(__file__).parents[2] / "docs" / "man"
 PAGE = (MANUAL / "monitord.toml.5").read_text()
@@ -389,6 +391,34 @@ def test_defaults_of_monitorctl_have_the_same_form() -> None:
                     if f"--{action.dest.replace('_', '-')}" in text
                 )
                 assert f"\n.B Default:\n{action.default}.\n" in f"{option}\n", f"{command.name} {action.dest}"
+
+
+def defaults_by_type(name: str) -> tuple[str, dict[str, str]]:
+    """The default of a common option of monitors, and the defaults of types that have another."""
+    (text,) = (text for section, option, text in OPTIONS if (section, option) == ("[monitors.NAME]", name))
+    form = FORM.fullmatch(text)
+    assert form is not None
+    general, *others = plain(form["default"]).split("; ")
+    return general, {
+        kind: value
+        for value, _, kinds in (other.partition(" for ") for other in others)
+        for kind in re.findall(r"\\fB(\w+)\\fR", kinds)
+    }
+
+
+@pytest.mark.parametrize("name", MONITOR_TYPES)
+def test_defaults_of_common_options_are_those_of_the_type(name: str) -> None:
+    kind = MONITOR_TYPES[name]
+    defaults = {
+        "check_every": format_duration(kind.default_check_every_s),
+        "timeout": format_duration(kind.default_timeout_s),
+        "fail_after": str(kind.default_policy.fail_after),
+        "recover_after": str(kind.default_policy.recover_after),
+        "degrade_after": str(kind.default_policy.degrade_after),
+        "flapping": str(kind.default_policy.detects_flapping).lower(),
+    }
+    written = {option: defaults_by_type(option) for option in defaults}
+    assert {option: by_type.get(name, general) for option, (general, by_type) in written.items()} == defaults
 
 
 def test_table_of_sections_is_complete() -> None:

@@ -350,7 +350,7 @@ def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
                 tags=(),
             ),
             [
-                "web-1 was removed from the configuration at 2026-01-01 15:00:00. "
+                "The monitor web-1 was removed at 2026-01-01 15:00:00. "
                 "The problem began at 2026-01-01 13:00:00 and lasted 2h.",
                 "type: http; reason: refused",
             ],

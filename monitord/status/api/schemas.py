@@ -261,7 +261,10 @@ _DETAIL: dict[str, Property] = {
     "timeout_s": (NUMBER, "The time limit of a check."),
     "fail_after": (INTEGER, "The number of consecutive failures after which the monitor is down."),
     "retry_every_s": (NUMBER, "The interval between checks while a failure is not confirmed."),
-    "recover_after": (INTEGER, "The number of consecutive successes after which the monitor is up again."),
+    "recover_after": (
+        INTEGER,
+        "The number of consecutive passes after which the monitor is up again. While it is down or unreachable, warnings count as passes.",
+    ),
     "degrade_after": (INTEGER, "The number of consecutive warnings after which the monitor is degraded."),
     "depends_on": (
         listed(TEXT),
@@ -870,7 +873,8 @@ _EXPLANATION: dict[str, Property] = {
                 "is_flapping": (FLAG, "Whether the monitor is flapping."),
                 "change_percent": (
                     NUMBER,
-                    "The weighted share of state changes among the last checks, in percent.",
+                    "The weighted share of the last 20 conclusive results that differ from the previous result, in "
+                    "percent.",
                 ),
             }
         ),
