@@ -298,7 +298,7 @@ _CLUSTER_KEYS = ("locations", "quorum")
 def _cluster(root: Table, monitors: Sequence[MonitorSettings]) -> "ClusterSettings | None":
     """Read [cluster], and report keys of monitors and notifiers that have no effect."""
     monitor_tables = root.table("monitors").members()
-    if root.look_up("cluster") is None:
+    if root.raw("cluster") is None:
         tables = [
             *(root.table("defaults"), *monitor_tables.values(), *root.table("notifiers").members().values()),
             *root.table("auto").table("override").inner().values(),
@@ -494,8 +494,7 @@ def _sources(
     """Read [auto] and [[discover]]. [defaults] also apply to automatic monitors."""
     auto = root.table("auto")
     ignore = auto.values("ignore", _automatic_pattern, default=())
-    found = root.look_up("defaults")
-    defaults = found[1] if found is not None and isinstance(found[1], dict) else {}
+    defaults = root.raw_table("defaults")
     reader = AutomaticReader(defaults, (), environment, access)
     sources: list[SourceSettings] = []
     units = auto.choice("units", AutoMode, default=None)
@@ -504,7 +503,7 @@ def _sources(
         sources.append(failed_units(ignore, monitors))
     if auto.flag("host", default=False):
         sources.append(host_monitors(monitors))
-    if auto.look_up("containers") is not None or auto.look_up("container_socket") is not None:
+    if auto.raw("containers") is not None or auto.raw("container_socket") is not None:
         # The type is imported only where it is used: see lazy_classes.py.
         from monitord.monitors.container.monitor import DEFAULT_SOCKET, parse_socket  # noqa: PLC0415
         from monitord.sources.containers import AutoContainers, unhealthy_containers  # noqa: PLC0415
@@ -705,9 +704,9 @@ def _type_of(table: Table) -> MonitorType | None:
 def _common(table: Table, kind: MonitorType | None = None) -> dict[str, Any]:
     """Read the settings that all monitors have, with the defaults of the monitor type."""
     tags = table.values("tags", _tag, default=())
-    slo, is_objective = table.look_up("slo"), kind is not None and kind.type_name == OBJECTIVE
+    slo, is_objective = table.raw("slo"), kind is not None and kind.type_name == OBJECTIVE
     # False: a monitor has none, although [defaults] have.
-    has_objective = slo is not None and slo[1] is not False and not is_objective
+    has_objective = slo is not None and slo is not False and not is_objective
     return {
         **table.reuse(_schedule, kind),
         "tags": tuple(dict.fromkeys(tags)),
@@ -719,11 +718,11 @@ def _common(table: Table, kind: MonitorType | None = None) -> dict[str, Any]:
 
 def _voting(table: Table) -> dict[str, Any]:
     """Read which locations of a cluster check the monitor, and how many of them must agree."""
-    found, quorum = table.look_up("quorum"), cast("Quorum", "majority")
-    if found is not None and isinstance(found[1], int):
+    quorum: Quorum
+    if isinstance(table.raw("quorum"), int):
         quorum = table.integer("quorum", default=1, minimum=1)
-    elif found is not None:
-        quorum = table.value("quorum", _quorum, default=quorum)
+    else:
+        quorum = table.value("quorum", _quorum, default=cast("Quorum", "majority"))
     locations = table.values("locations", check_location, default=())
     return {"locations": tuple(dict.fromkeys(locations)), "quorum": quorum}
 

@@ -121,11 +121,11 @@ def read_alerts(
         notifier = _notifier(name, table, public_url)
         if notifier is not None:
             notifiers.append(notifier)
-        fallback = table.look_up("fallback")
-        if fallback is not None and fallback[1] == name:
+        fallback = table.raw("fallback")
+        if fallback == name:
             table.error("fallback", "is the notifier itself", "write the name of another notifier")
-        elif fallback is not None and isinstance(fallback[1], str) and fallback[1] not in notifier_tables:
-            table.error("fallback", f"{value_text(fallback[1])} is not a notifier", _known(notifier_tables))
+        elif isinstance(fallback, str) and fallback not in notifier_tables:
+            table.error("fallback", f"{value_text(fallback)} is not a notifier", _known(notifier_tables))
     route_tables = root.table("alerts").tables("routes")
     routes = [_route(table, notifier_tables, monitors, tags) for table in route_tables]
     for number, (table, route) in enumerate(zip(route_tables, routes, strict=True)):
@@ -215,7 +215,7 @@ def _route(
             table.error(key, f"{value_text(name)} {problem}", hint)
 
     notify = table.one_or_more("notify", str, default=())
-    if table.look_up("notify") is None:
+    if table.raw("notify") is None:
         table.error("", "has no notifier", 'write notify = ["…"]')
     unknown = (name for name in notify if name not in notifiers)
     check("notify", unknown, "is not a notifier", _known(notifiers))
@@ -270,7 +270,7 @@ def _state(text: str) -> State:
 
 def _quiet_hours(table: Table) -> TimeWindow | None:
     """quiet_hours = { schedule = "22:00", duration = "9h" }"""
-    if table.look_up("quiet_hours") is None:
+    if table.raw("quiet_hours") is None:
         return None
     hours = table.table("quiet_hours", example='{ schedule = "22:00", duration = "9h" }')
     duration_s = hours.duration("duration", minimum=60.0, maximum=MAX_QUIET_HOURS_S, example="9h")

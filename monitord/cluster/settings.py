@@ -53,7 +53,7 @@ def read_cluster(table: Table) -> ClusterSettings:
         ),
         hub=hub,
     )
-    if table.look_up("node") is None:
+    if table.raw("node") is None:
         try:
             check_location(host_name)
         except InvalidValueError:
@@ -68,8 +68,7 @@ def read_cluster(table: Table) -> ClusterSettings:
                 "remove it: an agent reports to nodes with a database",
             )
         return settings
-    found = table.look_up("database")
-    if found is not None and found[1] == "":
+    if table.raw("database") == "":
         table.error("database", "is empty", 'write a connection string, such as "host=db1 dbname=monitord"')
     if problem := library_problem():
         table.error("", f"needs psycopg: {problem}", "install the package python3-psycopg")
@@ -78,14 +77,13 @@ def read_cluster(table: Table) -> ClusterSettings:
 
 def _hub(table: Table) -> HubSettings | None:
     """Read the keys of an agent; None without `hub`."""
-    found, *others = (table.look_up(key) for key in ("hub", "token", "ca_file"))
-    if found is None:
-        for key, other in zip(("token", "ca_file"), others, strict=True):
-            if other is not None:
+    if table.raw("hub") is None:
+        for key in ("token", "ca_file"):
+            if table.raw(key) is not None:
                 table.error(key, "has no effect without hub", 'write hub = ["https://…"], or remove it')
         return None
     urls = table.one_or_more("hub", _hub_url, default=())
-    if found[1] == []:
+    if table.raw("hub") == []:
         table.error("hub", "is empty", 'write the address of a node with `database`, such as "https://mon1"')
     if len(urls) > MAX_HUBS:
         table.error("hub", f"has more than {MAX_HUBS} addresses", "remove some")

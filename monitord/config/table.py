@@ -138,6 +138,16 @@ class Table:
     def __repr__(self) -> str:
         return f"<Table {key_text(self._path)}>"
 
+    def raw(self, key: str) -> object:
+        """Return the unchecked value of the key, of this table or the nearest inherited one; None if it is missing."""
+        entry = self.look_up(key)
+        return None if entry is None else entry[1]
+
+    def raw_table(self, key: str) -> Mapping[str, object]:
+        """Return the unchecked values of an inner table; none if the key is missing, or its value is not a table."""
+        value = self.raw(key)
+        return value if isinstance(value, dict) else {}
+
     def look_up(self, key: str) -> tuple[Path, object] | None:
         """Return the path and the unchecked value of the key, of this table or the nearest inherited one."""
         self._known.add(key)
@@ -291,8 +301,8 @@ class Table:
 
     def moment(self, key: str) -> datetime | None:
         """Return a TOML date-time in UTC, None if the key is missing or invalid."""
-        found = self.look_up(key)
-        return None if found is None else self._convert(*found, as_moment, None)
+        entry = self.look_up(key)
+        return None if entry is None else self._convert(*entry, as_moment, None)
 
     @overload
     def choice(self, key: str, options: type[E], *, default: E | Required = ...) -> E: ...
@@ -302,8 +312,8 @@ class Table:
     def choice(self, key: str, options: Sequence[T], *, default: T | Required = ...) -> T: ...
     def choice(self, key: str, options: type[E] | Sequence[T], *, default: object = REQUIRED) -> object:
         """Return the member of an enum whose value is configured, or one of the given values."""
-        found = self.look_up(key)
-        if found is None and not isinstance(default, Required):
+        entry = self.look_up(key)
+        if entry is None and not isinstance(default, Required):
             return default
         written: dict[object, object] = (
             {member.value: member for member in options}
@@ -332,8 +342,8 @@ class Table:
                 f"is shorter than {SHORTEST_SECRET} characters, so it is not masked in responses that repeat it",
                 "choose a longer secret",
             )
-        if (found := self.look_up(key)) is not None:
-            self._warn_of_missing_file(*found)
+        if (entry := self.look_up(key)) is not None:
+            self._warn_of_missing_file(*entry)
         return secret
 
     def value(self, key: str, parse: Callable[[str], T], *, default: D, required: bool = False) -> T | D:
@@ -341,12 +351,12 @@ class Table:
 
         The default is returned if the key is missing or invalid. With `required` a missing key is an error.
         """
-        found = self.look_up(key)
-        if found is None:
+        entry = self.look_up(key)
+        if entry is None:
             if required:
                 self._missing(key, '"…"')
             return default
-        path, value = found
+        path, value = entry
         return self._convert(path, value, lambda text: parse(as_text(text)), default)
 
     def text_or_source(
@@ -357,10 +367,10 @@ class Table:
 
         The default is returned for a text that this process cannot read, as in a check of the configuration.
         """
-        found = self.look_up(key)
-        if found is None or not isinstance(found[1], dict):
+        entry = self.look_up(key)
+        if entry is None or not isinstance(entry[1], dict):
             return self.value(key, parse, default=default, required=required)
-        self._warn_of_missing_file(*found)
+        self._warn_of_missing_file(*entry)
 
         def convert(value: object) -> T | D:
             if not isinstance(value, dict) or len(value) != 1 or not value.keys() <= set(SECRET_SOURCES):
@@ -369,7 +379,7 @@ class Table:
             return parse(text) if text else default
 
         # `hidden`: the source of the text is shown in its error, if there is any.
-        return self._convert(*found, convert, default, hidden=True)
+        return self._convert(*entry, convert, default, hidden=True)
 
     # Several values
 
@@ -380,13 +390,13 @@ class Table:
         self, key: str, parse: Callable[[str], T], *, default: Sequence[T] | Required = REQUIRED
     ) -> tuple[T, ...]:
         """Return the results of `parse` for a list of strings. Errors name the element."""
-        found = self.look_up(key)
-        if found is None:
+        entry = self.look_up(key)
+        if entry is None:
             if default is REQUIRED:
                 self._missing(key, '["…"]')
                 return ()
             return tuple(default)
-        path, value = found
+        path, value = entry
         if not isinstance(value, list):
             shown = subject_text(path, value)
             fix = f"write [{shown.strip()}]" if isinstance(value, str) and shown else 'write ["…"]'
@@ -400,8 +410,8 @@ class Table:
 
     def one_or_more(self, key: str, parse: Callable[[str], T], *, default: Sequence[T]) -> tuple[T, ...]:
         """Return the results of `parse` for a text or a list of strings."""
-        found = self.look_up(key)
-        if found is None or isinstance(found[1], list):
+        entry = self.look_up(key)
+        if entry is None or isinstance(entry[1], list):
             return self.values(key, parse, default=default)
         only = self.value(key, parse, default=None)
         return tuple(default) if only is None else (only,)
@@ -415,19 +425,19 @@ class Table:
     ) -> Mapping[str, Secret]:
         """Return a table of secrets with arbitrary keys, such as headers: see `secret`."""
         secrets = self._mapping(key, self._secrets.secret, default, hidden=True)
-        found = self.look_up(key)
-        if found is not None and isinstance(found[1], dict):
-            for name, value in found[1].items():
-                self._warn_of_missing_file((*found[0], name), value)
+        entry = self.look_up(key)
+        if entry is not None and isinstance(entry[1], dict):
+            for name, value in entry[1].items():
+                self._warn_of_missing_file((*entry[0], name), value)
         return secrets
 
     def secret_list(self, key: str) -> tuple[Secret, ...]:
         """Return the secrets of a required list, which is not empty, or a single one: see `secret`."""
-        found = self.look_up(key)
-        if found is None or not isinstance(found[1], list):
+        entry = self.look_up(key)
+        if entry is None or not isinstance(entry[1], list):
             secret = self.secret(key)
-            return () if found is None else (secret,)
-        path, value = found[0], cast("list[object]", found[1])
+            return () if entry is None else (secret,)
+        path, value = entry[0], cast("list[object]", entry[1])
         if not value:
             self._diagnostics.reject(path, "is empty", f"write {key_text((key,))} = [{{ credential = … }}]")
         parsed = [
@@ -439,13 +449,13 @@ class Table:
     def _mapping(
         self, key: str, convert: Callable[[object], T], default: Mapping[str, T] | Required, *, hidden: bool
     ) -> Mapping[str, T]:
-        found = self.look_up(key)
-        if found is None:
+        entry = self.look_up(key)
+        if entry is None:
             if default is REQUIRED:
                 self._missing(key, "{ … }")
                 return {}
             return default
-        path, value = found
+        path, value = entry
         if not isinstance(value, dict):
             self._not_a_table(path, value, hidden=hidden)
             return {} if default is REQUIRED else default
@@ -523,8 +533,8 @@ class Table:
         if not key:
             self._diagnostics.add(self._path, problem, hint)
             return
-        found = self.look_up(key)
-        self._diagnostics.add(found[0] if found else (*self._path, key), problem, hint)
+        entry = self.look_up(key)
+        self._diagnostics.add(entry[0] if entry else (*self._path, key), problem, hint)
 
     def add_errors(self, diagnostics: Iterable[Diagnostic], depth: int) -> None:
         """Record errors of values of this table that another document has found, `depth` keys below its root."""
@@ -542,9 +552,9 @@ class Table:
 
     def warn(self, key: str, problem: str, hint: str = "") -> None:
         """Record a warning: valid, but does not work on this host. Key "" means the table itself."""
-        found = self.look_up(key) if key else None
+        entry = self.look_up(key) if key else None
         own = (*self._path, key) if key else self._path
-        self._diagnostics.warn(found[0] if found else own, problem, hint)
+        self._diagnostics.warn(entry[0] if entry else own, problem, hint)
 
     @property
     def is_read_by_other_user(self) -> bool:
@@ -639,14 +649,14 @@ class Table:
         hidden: bool = False,
     ) -> T | D:
         # Most keys of most tables are missing: with 10,000 monitors, half a million.
-        found = self.look_up(key)
-        if found is None and not isinstance(default, Required):
+        entry = self.look_up(key)
+        if entry is None and not isinstance(default, Required):
             return default
         fallback = placeholder if isinstance(default, Required) else default
-        if found is None:
+        if entry is None:
             self._missing(key, example)
             return fallback
-        path, value = found
+        path, value = entry
         return self._convert(path, value, convert, fallback, hidden=hidden)
 
     def _convert(

@@ -185,7 +185,7 @@ def read_calendar(
 
 def _check_times(table: Table) -> None:
     """Check the combination of keys; errors within one of them have been reported already."""
-    has = {key for key in ("schedule", "from", "until", "duration") if table.look_up(key) is not None}
+    has = {key for key in ("schedule", "from", "until", "duration") if table.raw(key) is not None}
     if not has & {"schedule", "from", "until"}:
         table.error("", "has no time", 'write schedule = "Sun 03:00" and duration = "2h", or from and until')
     elif "schedule" in has:

@@ -79,7 +79,7 @@ class GroupMonitor(Monitor[GroupOptions]):
             member_tags=tuple(dict.fromkeys(table.texts("member_tags", default=()))),
             at_least=table.integer("at_least", default=None, minimum=1, maximum=100_000),
         )
-        is_rejected = any((found := table.look_up(key)) and found[1] for key in ("members", "member_tags"))
+        is_rejected = table.raw("members") or table.raw("member_tags")
         if not options.members and not options.member_tags and not is_rejected:
             table.error("members", "is empty", 'write members = ["NAME", …] or member_tags = ["TAG"]')
         return options

@@ -114,8 +114,7 @@ class GrpcMonitor(Monitor[GrpcOptions]):
         target = read_stream_target(table, host, port, begins_with_tls=uses_tls, alpn=(ALPN,))
         if not uses_tls:
             check_tls_keys(table)
-        found = table.look_up("metadata")
-        written = found[1] if found is not None and isinstance(found[1], dict) else {}
+        written = table.raw_table("metadata")
         metadata, hidden = [], []  # hidden: not plain text in the configuration
         for name, value in table.secrets("metadata", default={}).items():
             lower = name.lower()

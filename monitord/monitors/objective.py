@@ -187,7 +187,7 @@ class ObjectiveMonitor(Monitor[ObjectiveOptions]):
     def read_options(cls, table: Table) -> ObjectiveOptions:
         monitors = table.one_or_more("monitors", full_monitor_name, default=())
         tags = table.one_or_more("monitor_tags", str, default=())
-        is_rejected = any((found := table.look_up(key)) and found[1] for key in ("monitors", "monitor_tags"))
+        is_rejected = table.raw("monitors") or table.raw("monitor_tags")
         if not monitors and not tags and not is_rejected:
             table.error(
                 "monitors", "is empty", 'write monitors = ["NAME", "PATTERN*"] or monitor_tags = ["TAG"]'

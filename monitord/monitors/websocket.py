@@ -253,8 +253,7 @@ class _WebSocketRun:
 
 
 def _read_url(table: Table) -> tuple[Secret, bool]:
-    found = table.look_up("url")
-    if found is None or not isinstance(found[1], dict):
+    if not isinstance(table.raw("url"), dict):
         url = table.value("url", _http_url, default=None, required=True)
         return (_PLACEHOLDER if url is None else Secret(url)), False
     secret = table.secret("url")

@@ -98,15 +98,14 @@ class MailNotifier(Notifier[MailOptions]):
                     )
         server = Endpoint("localhost", PORTS[security])
         password = table.secret("password", default=None)
-        has_name = table.look_up("username") is not None
+        has_name = table.raw("username") is not None
         if has_name is not (password is not None):
             missing = "password" if has_name else "username"
             table.error("username" if has_name else "password", f"set without {missing}", "set both")
         elif has_name and security not in {SmtpSecurity.STARTTLS, SmtpSecurity.TLS}:
             table.error("password", "would be sent unencrypted", 'write security = "starttls" or "tls"')
         recipients: tuple[str, ...] = ()
-        found = table.look_up("to")
-        if found is None or found[1] in ("", []):
+        if table.raw("to") in (None, "", []):
             table.error("to", "has no recipient", 'write to = ["ops@example.org"]')
         else:
             recipients = tuple(dict.fromkeys(table.one_or_more("to", _address, default=())))

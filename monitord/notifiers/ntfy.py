@@ -48,8 +48,8 @@ class NtfyNotifier(ChatNotifier):
         url = options.http.url.reveal()
         if urlsplit(url).path.strip("/") or urlsplit(url).query:
             table.error("url", "has a path", 'write only the address of the server, and topic = "…"')
-        found = table.look_up("topic")
-        if found is None or isinstance(found[1], dict):
+        written = table.raw("topic")
+        if written is None or isinstance(written, dict):
             topic = table.secret("topic")
             if topic:
                 try:

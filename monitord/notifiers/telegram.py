@@ -48,8 +48,7 @@ class TelegramNotifier(ChatNotifier):
             )
         options = with_path(options, f"/bot{quote(token.reveal().strip(), safe=':')}/sendMessage")
         http = replace(options.http, is_url_secret=True, hidden=(*options.http.hidden, token))
-        found = table.look_up("chat_id")
-        if found is not None and isinstance(found[1], int):
+        if isinstance(table.raw("chat_id"), int):
             chat_id = str(table.integer("chat_id"))
         else:
             chat_id = table.value("chat_id", _chat_id, default="0", required=True)

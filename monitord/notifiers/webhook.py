@@ -192,9 +192,9 @@ class WebhookNotifier(Notifier[WebhookOptions]):
 
 
 def _format(table: Table) -> str:
-    found = table.look_up("format")
-    if found is not None and found[1] in CHAT_TYPES:
-        table.error("format", "is a notifier type", f'write type = "{found[1]}" and no format')
+    written = table.raw("format")
+    if written in CHAT_TYPES:
+        table.error("format", "is a notifier type", f'write type = "{written}" and no format')
         return "json"
     return table.choice("format", tuple(FORMATS), default="json")
 
@@ -292,10 +292,8 @@ def _test_template(table: Table, options: WebhookOptions) -> None:
     template = options.http.body
     if not template:  # a secret that was not read is empty
         return
-    limit = table.look_up("max_notifications_per_message")
-    max_notifications_per_message = (
-        limit[1] if limit is not None and isinstance(limit[1], int) else MAX_NOTIFICATIONS
-    )
+    limit = table.raw("max_notifications_per_message")
+    max_notifications_per_message = limit if isinstance(limit, int) else MAX_NOTIFICATIONS
     samples = [
         sample
         for sample in sample_messages()

@@ -71,15 +71,15 @@ def read_dialogue(table: Table, *, allows_starttls: bool) -> tuple[DialogueStep,
 
 
 def _read_step(given: Table, keys: Sequence[str]) -> DialogueStep | None:
-    found = {key: value[1] for key in keys if (value := given.look_up(key))}
-    if len(found) != 1:
-        given.look_up("starttls")  # known, but not allowed here
+    written = {key: value for key in keys if (value := given.raw(key)) is not None}
+    if len(written) != 1:
+        given.raw("starttls")  # known, but not allowed here
         forms = ['{ send = "…" }', '{ expect = "…" }', "{ starttls = true }"][: len(keys)]
         given.error("", "is not a single step", f"write {', '.join(forms[:-1])} or {forms[-1]}")
         return None
-    if "send" in found:
-        return SendStep(given.secret("send"), is_hidden=not isinstance(found["send"], str))
-    if "expect" in found:
+    if "send" in written:
+        return SendStep(given.secret("send"), is_hidden=not isinstance(written["send"], str))
+    if "expect" in written:
         pattern = given.value("expect", _pattern, default=None)
         return ExpectStep(pattern) if pattern is not None else None
     if not given.flag("starttls"):

@@ -308,8 +308,7 @@ def _read_request(table: Table) -> dict[str, Any]:
 
 
 def _read_url(table: Table, default: str | None) -> tuple[Secret, bool]:
-    found = table.look_up("url")
-    if found is not None and isinstance(found[1], dict):
+    if isinstance(table.raw("url"), dict):
         secret = table.secret("url")
         if secret:
             try:
@@ -350,16 +349,14 @@ def hidden_values(table: Table, keys: Sequence[str] = ("headers", "form", "body"
     """Values of these keys that are not plain text, or have the name of a secret in a form."""
     hidden: list[Secret] = []
     for key in [key for key in ("headers", "form") if key in keys]:
-        found = table.look_up(key)
-        written = found[1] if found is not None and isinstance(found[1], dict) else {}
+        written = table.raw_table(key)
         for name, value in table.secrets(key, default={}).items():
             is_heuristic = key == "form" and bool(SECRET_NAME.search(name))
             if not isinstance(written.get(name), str) or (
                 is_heuristic and len(value.reveal()) >= MIN_HEURISTIC_SECRET_CHARACTERS
             ):
                 hidden.append(value)
-    found = table.look_up("body") if "body" in keys else None
-    if found is not None and isinstance(found[1], dict):
+    if "body" in keys and isinstance(table.raw("body"), dict):
         body = table.secret("body", default=None)
         hidden += [body] if body is not None else []
     return tuple(hidden)
@@ -374,15 +371,15 @@ def _read_body(
 ) -> tuple[Secret | None, tuple[tuple[str, Secret], ...] | None, str | None]:
     """The body or the form, and its content type, from one of three keys."""
     body = table.secret("body", default=None)
-    form = table.secrets("form", default={}) if table.look_up("form") is not None else None
-    document = table.look_up("json")
+    form = table.secrets("form", default={}) if table.raw("form") is not None else None
+    document = table.raw("json")
     if sum(part is not None for part in (body, form, document)) > 1:
         table.error("", "has more than one body", "keep one of body, form and json")
     if form is not None:
         return None, tuple(form.items()), _FORM
     if document is not None:
         try:
-            return Secret(json.dumps(document[1], allow_nan=False)), None, "application/json"
+            return Secret(json.dumps(document, allow_nan=False)), None, "application/json"
         except (TypeError, ValueError, RecursionError):
             table.error(
                 "json", "contains a value that JSON does not have, such as a date", "write it as text"
@@ -395,7 +392,7 @@ def read_user(
     table: Table, keys: Sequence[str] = ("basic_auth", "digest_auth")
 ) -> tuple[str | None, Secret | None, bool]:
     """Read user name and password, and whether they are for digest authentication."""
-    keys = [key for key in keys if table.look_up(key) is not None]
+    keys = [key for key in keys if table.raw(key) is not None]
     if len(keys) > 1:
         table.error("digest_auth", "excludes basic_auth", "keep one of them")
     if not keys:

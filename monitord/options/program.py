@@ -103,8 +103,7 @@ ANY_EXECUTE_BITS = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 def read_program(table: Table) -> ExecOptions:
     environment = table.secrets("environment", default={})
-    found = table.look_up("environment")
-    written = found[1] if found is not None and isinstance(found[1], dict) else {}
+    written = table.raw_table("environment")
     for name in environment:
         if name.startswith(_VARIABLES_OF_THE_DAEMON):
             table.error(
@@ -185,8 +184,7 @@ def _mode_of(table: Table, path: Path) -> tuple[int | None, str | None]:
 
 
 def _read_command(table: Table) -> tuple[str, ...]:
-    found = table.look_up("command")
-    written = None if found is None else found[1]
+    written = table.raw("command")
     if isinstance(written, str):
         try:
             parts = shlex.split(written)

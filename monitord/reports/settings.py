@@ -80,12 +80,12 @@ def _read(
     period = table.choice("period", ReportPeriod, default=None)
     if period is None and schedule is not None:
         period = _IMPLIED.get(replace(schedule, zone=None))
-        if period is None and table.look_up("period") is None:
+        if period is None and table.raw("period") is None:
             table.error(
                 "", "has no period", 'write period = "month" or "week", or schedule = "monthly" or "weekly"'
             )
     kind = None if period is None else PeriodKind(period.value)
-    if table.look_up("notify") is None and table.look_up("directory") is None:
+    if table.raw("notify") is None and table.raw("directory") is None:
         table.error(
             "",
             "has neither notify nor directory",

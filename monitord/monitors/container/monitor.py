@@ -193,20 +193,17 @@ class ContainerMonitor(Monitor[ContainerOptions]):
         container = table.value("container", parse_container_name, default="")
         patterns = table.one_or_more("containers", parse_container_pattern, default=())
         labels = table.one_or_more("labels", parse_label, default=())
-        found = table.look_up("container"), table.look_up("containers"), table.look_up("labels")
-        if found == (None, None, None):
+        written = {key: table.raw(key) for key in ("container", "containers", "labels")}
+        if all(value is None for value in written.values()):
             table.error(
                 "",
                 "has neither container nor containers nor labels",
                 'write container = "web" or containers = "shop-*"',
             )
-        elif found[0] is not None:
-            for key in ("containers", "labels"):
-                if table.look_up(key) is not None:
-                    table.error(key, "conflicts with container", "write only one of them")
         for key in ("containers", "labels"):
-            written = table.look_up(key)
-            if written is not None and written[1] == []:
+            if written["container"] is not None and written[key] is not None:
+                table.error(key, "conflicts with container", "write only one of them")
+            if written[key] == []:
                 table.error(key, "is empty", "write at least one, or remove it")
         socket = table.value("socket", parse_socket, default=DEFAULT_SOCKET)
         _warn_without_socket(table, socket)

@@ -105,7 +105,7 @@ class HeartbeatMonitor(Monitor[HeartbeatSchedule]):
     def read_options(cls, table: Table) -> HeartbeatSchedule:
         every_s = table.duration("every", default=None, minimum=SHORTEST_S, maximum=LONGEST_S)
         calendar = read_calendar(table, "schedule")
-        has_every, has_calendar = table.look_up("every") is not None, table.look_up("schedule") is not None
+        has_every, has_calendar = table.raw("every") is not None, table.raw("schedule") is not None
         if has_every and has_calendar:
             table.error("schedule", "conflicts with every", "write only one of them")
         elif not has_every and not has_calendar:

@@ -113,7 +113,7 @@ class ProcessMonitor(Monitor[ProcessOptions]):
             at_least=table.integer("at_least", default=1, minimum=0, maximum=MAX_PROCESSES),
             at_most=table.integer("at_most", default=None, minimum=0, maximum=MAX_PROCESSES),
         )
-        written = [key for key in ("name", "unit", "pattern") if table.look_up(key) is not None]
+        written = [key for key in ("name", "unit", "pattern") if table.raw(key) is not None]
         if not written:
             table.error("", "has no unit, name or pattern", 'write unit = "nginx.service" or name = "nginx"')
         elif len(written) > 1:

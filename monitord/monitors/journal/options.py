@@ -43,7 +43,7 @@ def read_journal_options(table: Table) -> JournalOptions:
     )
     include_existing = table.flag("include_existing", default=False)
     names = ("match", "unit", "identifier", "priority", "pattern")
-    if all(table.look_up(name) is None for name in names):
+    if all(table.raw(name) is None for name in names):
         table.error("", "matches every entry of the journal", f"write at least one of {', '.join(names)}")
     if absent_for_s is None:
         return JournalOptions(matches, pattern, at_most or 0, within_s or DEFAULT_WITHIN_S, include_existing)
@@ -62,22 +62,21 @@ def _read_matches(table: Table) -> Matches:
     matches: dict[str, list[str]] = {}
     short = (("unit", "_SYSTEMD_UNIT"), ("identifier", "SYSLOG_IDENTIFIER"), ("priority", "PRIORITY"))
     for key, field in short:
-        written = table.look_up(key)
+        written = table.raw(key)
         if written is not None:
-            matches.setdefault(field, []).extend(_values(table, key, field, written[1]))
-    match = table.look_up("match")
-    if match is not None and not isinstance(match[1], dict):
-        table.error("match", f"{value_text(match[1])} is not a table", 'write { _SYSTEMD_UNIT = "…" }')
-    elif match is not None and isinstance(match[1], dict):
-        for field, value in match[1].items():
-            if not _FIELD.fullmatch(field):
-                table.error(
-                    "match",
-                    f"{value_text(field)} is not the name of a field",
-                    "write it as journalctl -o verbose shows it",
-                )
-                continue
-            matches.setdefault(field, []).extend(_values(table, "match", field, value))
+            matches.setdefault(field, []).extend(_values(table, key, field, written))
+    match = table.raw("match")
+    if match is not None and not isinstance(match, dict):
+        table.error("match", f"{value_text(match)} is not a table", 'write { _SYSTEMD_UNIT = "…" }')
+    for field, value in table.raw_table("match").items():
+        if not _FIELD.fullmatch(field):
+            table.error(
+                "match",
+                f"{value_text(field)} is not the name of a field",
+                "write it as journalctl -o verbose shows it",
+            )
+            continue
+        matches.setdefault(field, []).extend(_values(table, "match", field, value))
     return tuple((field, tuple(sorted(set(values)))) for field, values in sorted(matches.items()))
 
 

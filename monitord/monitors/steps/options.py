@@ -1,7 +1,7 @@
 """Options of the type `steps`: the requests in their order, and the values that are extracted from the responses."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -131,21 +131,17 @@ def _read_step(table: Table) -> StepOptions:
 def _verbatim(table: Table) -> Iterator[Secret]:
     """Yield the texts that are not written in the configuration itself."""
     for key in ("url", "bearer_token", "body"):
-        found = table.look_up(key)
-        if found is not None and isinstance(found[1], dict):
+        if isinstance(table.raw(key), dict):
             yield table.secret(key)
     for key in ("headers", "form"):
-        found = table.look_up(key)
-        written = found[1] if found is not None and isinstance(found[1], dict) else {}
+        written = table.raw_table(key)
         for name, value in table.secrets(key, default={}).items():
             if isinstance(written.get(name), dict):
                 yield value
 
 
 def _read_extractions(table: Table) -> Iterator[Extraction]:
-    found = table.look_up("extract")
-    extract = table.table("extract")
-    written: Mapping[str, object] = found[1] if found is not None and isinstance(found[1], dict) else {}
+    extract, written = table.table("extract"), table.raw_table("extract")
     if len(written) > MAX_VALUES:
         table.error(
             "extract", f"has {len(written)} values, more than {MAX_VALUES}", "divide them between steps"

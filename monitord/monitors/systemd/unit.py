@@ -155,12 +155,12 @@ class UnitMonitor(Monitor[UnitOptions]):
             return UnitOptions()
         unit = table.value("unit", parse_unit_name, default="")
         patterns = _read_patterns(table)
-        found = table.look_up("unit"), table.look_up("units")
-        if found == (None, None):
+        written = table.raw("unit"), table.raw("units")
+        if written == (None, None):
             table.error(
                 "", "has neither unit nor units", 'write unit = "nginx.service" or units = "*.service"'
             )
-        elif None not in found:
+        elif None not in written:
             table.error("units", "conflicts with unit", "write only one of them")
         resources = table.flag("resources", default=False)
         if resources and patterns:
@@ -421,16 +421,9 @@ def _unresolved(outcome: _UnitOutcome, name: str) -> Unresolved:
 
 def _read_patterns(table: Table) -> tuple[str, ...]:
     """Read a pattern or a list of patterns."""
-    found = table.look_up("units")
-    if found is None:
-        return ()
-    if isinstance(found[1], str):
-        pattern = table.value("units", parse_unit_pattern, default="")
-        return (pattern,) if pattern else ()
-    patterns = table.values("units", parse_unit_pattern, default=())
-    if found[1] == []:
+    if table.raw("units") == []:
         table.error("units", "is empty", 'write a pattern such as "*.service"')
-    return patterns
+    return tuple(filter(None, table.one_or_more("units", parse_unit_pattern, default=())))
 
 
 # Texts

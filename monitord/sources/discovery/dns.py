@@ -42,7 +42,7 @@ class DnsFetcher(Fetcher[DnsDiscoveryOptions]):
         from monitord.net.dns.message import parse_name  # noqa: PLC0415 - a library that need not be there
 
         names = table.one_or_more("names", parse_name, default=())
-        if table.look_up("names") is None:
+        if table.raw("names") is None:
             table.error("", "has no names", 'write names = "_http._tcp.example.org"')
         if len(names) > MAX_NAMES:
             table.error("names", f"has more than {MAX_NAMES} names", "divide them")

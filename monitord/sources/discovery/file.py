@@ -64,7 +64,7 @@ class FileFetcher(Fetcher[FileOptions]):
     @classmethod
     def read_options(cls, table: Table) -> FileOptions:
         files = table.one_or_more("files", _file, default=())
-        if table.look_up("files") is None:
+        if table.raw("files") is None:
             table.error("", "has no files", 'write files = ["/etc/monitord/targets/*.json"]')
         if any(file.endswith(_YAML) for file in files) and (problem := import_problem("yaml")):
             table.error("files", f"YAML needs PyYAML: {problem}", "install the package python3-yaml")
