@@ -78,7 +78,8 @@ def configuration(world: World, node: "Node", database: str, hook: str, setup: S
             '[auto]\nignore = ["host:*", "unit:*"]',
             f'[cluster]\ndatabase = "{database}"\nlocation = "{node.location}"\nnode = "{node.name}"',
             f'alone_after = "{setup.alone_after_s:.0f}s"',
-            f'[defaults]\ncheck_every = "{setup.check_every_s:.0f}s"\nretry_every = "1s"\ntimeout = "2s"',
+            f'[defaults]\ncheck_every = "{setup.check_every_s:.0f}s"\nretry_every = "1s"',
+            f'timeout = "{min(2, setup.check_every_s):.0f}s"',
             f'fail_after = 2\nflapping = false\nquorum = "{setup.quorum}"',
             *(
                 f'[monitors.{name}]\nurl = "{world.url(name)}"\nup_when = ["status == 200"]'
