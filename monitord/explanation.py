@@ -158,8 +158,10 @@ def _streak(explanation: Explanation, times: TimeFormat) -> list[str]:
             f"{what} {_CHANGES[streak['leads_to']]} after {streak['needed']}."
         )
     if flapping["is_flapping"]:
+        # In a cluster, the changes of the decisions count, not those that the checks of this node would cause.
+        change = f" ({flapping['change_percent']} % change, ends at {FLAPPING_ENDS_AT_PERCENT} %)"
         sentences.append(
-            f"It is flapping ({flapping['change_percent']} % change, ends at {FLAPPING_ENDS_AT_PERCENT} %): "
+            f"It is flapping{change if explanation['cluster'] is None else ''}: "
             "notifications about single changes are suppressed."
         )
     if explanation["is_isolated"]:

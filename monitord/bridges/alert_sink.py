@@ -141,7 +141,7 @@ class AlertSink(Sink):
 
     def on_update(self, entry: MonitorEntry) -> None:
         # Changes by time alone are evaluated by the alerts themselves.
-        if entry.state.health.flapping.is_flapping is not (entry.name in self._flapping):
+        if entry.state.is_flapping is not (entry.name in self._flapping):
             self._evaluate(entry)
 
     def on_incident(self, entry: MonitorEntry, incident: Incident) -> None:
@@ -163,7 +163,7 @@ class AlertSink(Sink):
         self._alerts.adjust_times(step.shift_past)
 
     def _evaluate(self, entry: MonitorEntry) -> None:
-        is_flapping = entry.state.health.flapping.is_flapping
+        is_flapping = entry.state.is_flapping
         (self._flapping.add if is_flapping else self._flapping.discard)(entry.name)
         self._alerts.evaluate(entry.name)
 

@@ -148,7 +148,7 @@ class CheckLog:
             level, note = min(level, NOTICE), f" (maintenance: {state.maintenance.name})"
         elif silence is not None:
             level, note = min(level, NOTICE), f" (silenced by {silence.by}{_comment(silence.comment)})"
-        elif state.health.flapping.is_flapping:
+        elif state.is_flapping:
             level, note = logging.INFO, " (flapping)"
         elif after is State.UNKNOWN and transition.reason is Reason.PROBER_ISOLATED:
             level = logging.INFO  # logged once for all monitors
@@ -171,22 +171,28 @@ class CheckLog:
         )
 
     def log_flapping(self, entry: MonitorEntry) -> None:
-        """Log that flapping has begun or ended."""
+        """Log that the checks of this node have begun or ceased to flap."""
         flapping = entry.state.health.flapping
-        event = JournalEvent.FLAPPING_BEGINS if flapping.is_flapping else JournalEvent.FLAPPING_ENDS
-        if entry.state.cluster is not None:
+        if entry.state.cluster is None:
+            text = _flapping_text(entry, is_flapping=flapping.is_flapping)
+        else:
             # The notifications follow from the decisions of the cluster.
             text = f"{'is' if flapping.is_flapping else 'is no longer'} flapping at this location"
-        elif flapping.is_flapping:
-            text = "is flapping; no notifications about its state changes are sent until flapping ends"
-        else:
-            text = f"is no longer flapping, and is {entry.state.effective.value}"
+        text = f"{text} ({flapping.value:.0f} % change)"
+        self._log_flapping(entry, text, is_flapping=flapping.is_flapping)
+
+    def log_flapping_decision(self, entry: MonitorEntry) -> None:
+        """Log that the decisions of the cluster have begun or ceased to flap."""
+        is_flapping = entry.state.is_flapping
+        self._log_flapping(entry, _flapping_text(entry, is_flapping=is_flapping), is_flapping=is_flapping)
+
+    def _log_flapping(self, entry: MonitorEntry, text: str, *, is_flapping: bool) -> None:
+        event = JournalEvent.FLAPPING_BEGINS if is_flapping else JournalEvent.FLAPPING_ENDS
         log.log(
-            logging.WARNING if flapping.is_flapping and entry.state.maintenance is None else NOTICE,
-            "%s %s (%.0f %% change)",
+            logging.WARNING if is_flapping and entry.state.maintenance is None else NOTICE,
+            "%s %s",
             entry.name,
             text,
-            flapping.value,
             extra={"fields": _fields(entry), "message_id": event.message_id},
         )
 
@@ -228,6 +234,12 @@ class CheckLog:
                 "monitors pass again: this host is no longer isolated, and failures count again",
                 extra={"message_id": JournalEvent.ISOLATION_ENDS.message_id},
             )
+
+
+def _flapping_text(entry: MonitorEntry, *, is_flapping: bool) -> str:
+    if is_flapping:
+        return "is flapping; no notifications about its state changes are sent until flapping ends"
+    return f"is no longer flapping, and is {entry.state.effective.value}"
 
 
 def _comment(text: str | None) -> str:

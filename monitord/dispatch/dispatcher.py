@@ -289,7 +289,7 @@ class Dispatcher:
             initial = self._as_placed(monitor, MonitorState(conclusive_at_s=now_s))
             return self._add(monitor, initial, None, due_at_s)
         state = self._as_placed(monitor, saved.state)
-        is_alerting = state.effective in {State.DOWN, State.DEGRADED} or state.health.flapping.is_flapping
+        is_alerting = state.effective in {State.DOWN, State.DEGRADED} or state.is_flapping
         # Suppressed notifications are sent after the first check, so that check must be soon if there is an open alert.
         if saved.due_at_s is not None and (saved.due_at_s < due_at_s or not is_alerting):
             due_at_s = saved.due_at_s

@@ -227,6 +227,9 @@ class Pipeline:
             since = cluster.since
         entry.state = replace(state, cluster=cluster, effective_since=since)
         self.publish_state(entry)
+        was_flapping = state.cluster is not None and state.cluster.is_flapping
+        if cluster is not None and cluster.is_flapping is not was_flapping:
+            self._log.log_flapping_decision(entry)
 
     def set_local_state(self, entry: MonitorEntry, state: State, since: datetime | None) -> None:
         """Set the state by the checks at this location, where another node checks the monitor.

@@ -1,6 +1,7 @@
 """Monitors that the nodes of a cluster share: decided elsewhere, checked here or by another node."""
 
 import asyncio
+import logging
 from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
@@ -152,6 +153,37 @@ def test_equal_decision_is_published_once() -> None:
         await world.close()
 
     run_in_fake_time(main)
+
+
+def test_flapping_of_decisions_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def main() -> None:
+        world = NodeWorld()
+        world.monitor("web")
+        changes = [
+            (State.DOWN, False),
+            (State.UP, True),
+            (State.DOWN, True),
+            (State.UP, False),
+            (State.DOWN, False),
+        ]
+        for version, (state, is_flapping) in enumerate(changes, start=1):
+            at = AT + timedelta(minutes=version)
+            decided = ClusterState(state, at, Reason.OK, "", version, is_flapping)
+            world.pipeline.set_cluster_state(world.entry("web"), decided)
+        await world.close()
+
+    run_in_fake_time(main)
+    assert [record.getMessage() for record in caplog.records if record.name == "monitord.check"] == [
+        "web is down (was pending)",
+        "web is up (was down) (flapping)",
+        "web is flapping; no notifications about its state changes are sent until flapping ends",
+        "web is down (was up) (flapping)",
+        "web is up (was down)",
+        "web is no longer flapping, and is up",
+        "web is down (was up)",
+    ]
 
 
 def test_pause_has_priority_over_a_decision() -> None:
