@@ -44,6 +44,7 @@ from monitord.cluster.report_json import (
     FeedPosition,
     ReportAnswer,
     answer_of,
+    encoded_heartbeat,
     encoded_host_monitor,
     encoded_report,
     encoded_vote,
@@ -133,7 +134,7 @@ class HubStore:
         self._has_changes = asyncio.Event()
         self._membership = Membership()
 
-    def view(self, spooled_votes: int) -> AgentView:
+    def view(self, spooled_votes: int, spooled_heartbeats: int) -> AgentView:
         return AgentView(
             tuple(
                 HubStatus(hub.url, number == self._current, hub.error)
@@ -142,6 +143,7 @@ class HubStore:
             self._acknowledged,
             self._acknowledged_at,
             spooled_votes,
+            spooled_heartbeats,
         )
 
     async def open(self) -> None:
@@ -159,17 +161,17 @@ class HubStore:
         host: HostReport | None = None,
         heartbeats: Sequence[SharedHeartbeat] = (),
     ) -> Membership:
-        """Report the heartbeat, the votes and the monitors of the host. An agent receives no heartbeats of jobs.
+        """Report the heartbeat, the votes, the monitors of the host and the heartbeats of jobs.
 
         A long queue is divided; the last report completes the heartbeat.
 
         Raises ClusterError if no hub has stored the whole, and NodeNameError if another daemon has the name.
         """
-        del heartbeats
         node = replace(node, role=Role.AGENT)
         host = HostReport() if host is None else host
         of_host = parts_of(encoded_host_monitor(each) for each in host.monitors)
-        *parts, last = zip_longest(parts_of(map(encoded_vote, votes)), of_host, fillvalue=NOTHING)
+        of_jobs = parts_of(map(encoded_heartbeat, heartbeats))
+        *parts, last = zip_longest(parts_of(map(encoded_vote, votes)), of_host, of_jobs, fillvalue=NOTHING)
         names = [each.monitor for each in host.monitors] if host.is_complete else None
         if names is not None and len(names) > MAX_HOST_NAMES:
             names = None  # removed monitors remain
@@ -219,15 +221,18 @@ class HubStore:
         report: AgentReport,
         votes: Sequence[str] = (),
         host_monitors: Sequence[str] = (),
+        heartbeats: Sequence[str] = (),
         alerts: Alerts | None = None,
     ) -> ReportAnswer:
         """Send a report, under the next number, to the current hub or to the next hubs.
 
-        Votes and monitors are encoded. Raises ClusterError if no hub has stored it.
+        Votes, monitors and heartbeats are encoded. Raises ClusterError if no hub has stored it.
         """
         self._number += 1
         report = replace(report, number=self._number)
-        body = encoded_report(report, votes, self._clock.now(), self._position, alerts, host_monitors)
+        body = encoded_report(
+            report, votes, self._clock.now(), self._position, alerts, host_monitors, heartbeats
+        )
         limit_s = self._clock.monotonic_s() + REPORT_S
         for step in range(len(self._hubs)):
             number = (self._current + step) % len(self._hubs)

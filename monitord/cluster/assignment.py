@@ -1,6 +1,7 @@
 """The part of this node in the work of the cluster: which monitors it checks and decides, and for which notifiers."""
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -11,26 +12,39 @@ from monitord.monitors import Monitor
 from monitord.notifiers import NotifierSettings
 
 
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """The part of one node: shards, and the monitors of other shards whose nodes do not have them."""
+
+    shards: frozenset[int] = frozenset()
+    for_others: frozenset[str] = frozenset()
+
+    def includes(self, name: str, shard: int) -> bool:
+        return shard in self.shards or name in self.for_others
+
+
 class Assignment:
     """The `Placement` of the dispatcher, by the nodes that are live.
 
     Until the node is live, it counts as live at its location: it becomes live after a first round of checks.
 
     A monitor that the node to which its shard is assigned does not have belongs to one of the nodes that have it.
+    Monitors whose checks need the database (`Monitor.is_checked_by_agents`) are divided among the nodes only.
     """
 
-    def __init__(self, registry: Registry, node: str, location: str) -> None:
+    def __init__(self, registry: Registry, node: str, location: str, *, is_agent: bool = False) -> None:
         self.node = node
         self.location = location
         self.membership = Membership()
         self._registry = registry
         self._is_shared: WeakKeyDictionary[Monitor[Any], bool] = WeakKeyDictionary()
-        self._checked_shards = owned_shards(node, {node})
+        self._is_agent = is_agent
+        self._share = _Share(owned_shards(node, {node}))
+        self._share_without_agents = _Share() if is_agent else self._share
         self._decided_shards: frozenset[int] = frozenset()
         self._monitors: dict[str, dict[int, Mapping[str, str]]] = {}  # by node and shard
-        self._checked_for_others: frozenset[str] = frozenset()
         self._decided_for_others: frozenset[str] = frozenset()
-        self._divided_among: tuple[Collection[str], Collection[str]] | None = None
+        self._divided_among: tuple[Collection[str], ...] | None = None
         self._notifiers: frozenset[str] = frozenset()
 
     def is_shared(self, monitor: Monitor[Any]) -> bool:
@@ -47,21 +61,28 @@ class Assignment:
 
     def is_checked_here(self, name: str) -> bool:
         """Whether this node checks the shared monitor of this name."""
+        return self.is_own_shard(name) and self.is_for_location(name, self.location)
+
+    def is_for_location(self, name: str, location: str) -> bool:
+        """Whether a location is to check the monitor of this name; True if it is not configured here."""
         entry = self._registry.entries.get(name)
         locations = () if entry is None else entry.monitor.settings.locations
-        return self.is_own_shard(name) and (not locations or self.location in locations)
+        return not locations or location in locations
 
     def is_own_shard(self, name: str) -> bool:
         """Whether no other node of the location checks a monitor of this name, if it is to be checked there."""
-        return shard_of(name) in self._checked_shards or name in self._checked_for_others
+        entry = self._registry.entries.get(name)
+        is_for_all = entry is None or entry.monitor.is_checked_by_agents
+        share = self._share if is_for_all else self._share_without_agents
+        return share.includes(name, shard_of(name))
 
     def is_configured_here(self, name: str) -> bool:
-        """Whether this node has a shared monitor of this name that its location is to check."""
+        """Whether this node has a shared monitor of this name that its location is to check, and that it can check."""
         entry = self._registry.entries.get(name)
         if entry is None or not self.is_shared(entry.monitor):
             return False
-        locations = entry.monitor.settings.locations
-        return not locations or self.location in locations
+        can_check = entry.monitor.is_checked_by_agents or not self._is_agent
+        return can_check and self.is_for_location(name, self.location)
 
     def checked_here(self) -> list[str]:
         """Return the shared monitors that this node checks."""
@@ -103,23 +124,30 @@ class Assignment:
             return ()
         deciding = membership.deciding_nodes()
         of_location = {self.node, *membership.checking_nodes(self.location)}
-        if self._divided_among == (deciding, of_location):
+        nodes = {self.node, *membership.checking_nodes(self.location, includes_agents=False)}
+        if self._divided_among == (deciding, of_location, nodes):
             return ()
-        self._divided_among = deciding, of_location
+        self._divided_among = deciding, of_location, nodes
         self._decided_shards = owned_shards(self.node, deciding) if self.node in deciding else frozenset()
         self._decided_for_others = self._left_by_owners(self._decided_shards, deciding)
-        checked_shards = owned_shards(self.node, of_location)
-        checked_for_others = self._left_by_owners(checked_shards, of_location)
-        moved_shards = checked_shards ^ self._checked_shards
-        moved = checked_for_others ^ self._checked_for_others
-        self._checked_shards, self._checked_for_others = checked_shards, checked_for_others
-        if not moved_shards and not moved:
+        before = self._share, self._share_without_agents
+        self._share = self._share_among(of_location)
+        if not self._is_agent:
+            self._share_without_agents = self._share if nodes == of_location else self._share_among(nodes)
+        after = self._share, self._share_without_agents
+        if before == after:
             return ()
-        return [
-            name
-            for name, entry in self._registry.entries.items()
-            if self.is_shared(entry.monitor) and (name in moved or shard_of(name) in moved_shards)
-        ]
+        moved: list[str] = []
+        for name, entry in self._registry.entries.items():
+            if self.is_shared(entry.monitor):
+                kind, shard = 0 if entry.monitor.is_checked_by_agents else 1, shard_of(name)
+                if before[kind].includes(name, shard) is not after[kind].includes(name, shard):
+                    moved.append(name)
+        return moved
+
+    def _share_among(self, nodes: Collection[str]) -> _Share:
+        shards = owned_shards(self.node, nodes)
+        return _Share(shards, self._left_by_owners(shards, nodes))
 
     def note_monitors(self, published: NodeShard) -> None:
         """Take the monitors that a node has in a shard, for the next `update`."""

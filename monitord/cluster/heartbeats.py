@@ -2,6 +2,9 @@
 
 Signals are written in the transaction of the heartbeat of the node: a node that is live has reported all that it has
 received. While the database does not respond they are stored on this node.
+
+An agent receives and reports signals as well. It stores each of them until it is acknowledged, and does not know those
+of the nodes, so it cannot check a heartbeat monitor.
 """
 
 import logging
@@ -14,7 +17,7 @@ from monitord.alerts.outbox import SaveRecord
 from monitord.clock import Clock
 from monitord.cluster.alone import AloneMode
 from monitord.cluster.assignment import Assignment
-from monitord.cluster.model import LIVE_S, SharedHeartbeat
+from monitord.cluster.model import LIVE_S, Membership, SharedHeartbeat
 from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.sink import Sink
 from monitord.errors import ControlError
@@ -34,6 +37,8 @@ log = logging.getLogger(__name__)
 SPOOL_PREFIX = "heartbeat:"
 KNOWN_AFTER_S = 5.0
 """A node writes a signal within this time, in seconds."""
+CLOCK_TOLERANCE_S = 1.0
+"""An agent corrects the time of a signal if its clock differs more from that of the database."""
 RETURN_WITHIN_S = 8.0
 """After an outage of the database, the other nodes write what they have received within this time."""
 
@@ -54,7 +59,7 @@ class SharedHeartbeats(Sink):
         *,
         is_agent: bool = False,
     ) -> None:
-        """`is_agent`: this node has no database. It receives no heartbeats, and does not know those of the nodes."""
+        """`is_agent`: this node has no database, and does not know the heartbeats that others receive."""
         self._is_agent = is_agent
         self._assignment = assignment
         self._alone = alone
@@ -69,7 +74,7 @@ class SharedHeartbeats(Sink):
         self._read_at: datetime | None = None
         self._read_at_s = 0.0
         self._known_from_s = 0.0
-        self._membership_at_s = 0.0
+        self._membership_at_s = self._written_until_s = 0.0
         for key, record in records.items():
             if key.startswith(SPOOL_PREFIX):
                 name = key.removeprefix(SPOOL_PREFIX)
@@ -92,17 +97,32 @@ class SharedHeartbeats(Sink):
             both = facts or HeartbeatFacts(self._clock.now(), self._assignment.node)
         if both != facts:
             self._facts[monitor] = both
-            self._queued.add(monitor)
+            # Since when heartbeats are expected is known to the nodes.
+            if not self._is_agent or both.last_signal_at is not None:
+                self._queued.add(monitor)
         return both
 
     def receive(self, monitor: str, heartbeat: Heartbeat, at: datetime) -> None:
-        """Add a signal that this node has received. Raises ControlError if it is an agent."""
-        if self._is_agent:
+        """Add a signal that this node has received.
+
+        Raises ControlError if this is an agent at a location that is none of the `locations` of the monitor.
+        """
+        node, location = self._assignment.node, self._assignment.location
+        if not self._is_agent:
+            self.add(monitor, with_signal(self.facts(monitor), heartbeat, at, node))
+            return
+        if not self._assignment.is_for_location(monitor, location):
             raise ControlError(
-                "this host is an agent of its cluster, which does not receive heartbeats",
-                hint="send the heartbeats to one of the nodes",
+                f"{monitor} accepts no heartbeats from agents at the location {location}",
+                hint=f'send them to a node, or add "{location}" to `locations` of the monitor',
             )
-        self.add(monitor, with_signal(self.facts(monitor), heartbeat, at, self._assignment.node))
+        # Once, on arrival: a signal that is reported again must have the same time.
+        members = self._assignment.membership.nodes
+        offset_s = next((each.time_offset_s for each in members if each.name == node), 0.0)
+        if abs(offset_s) > CLOCK_TOLERANCE_S:
+            at -= timedelta(seconds=offset_s)
+        self.add(monitor, with_signal(self.facts(monitor), heartbeat, at, node))
+        self._spool(monitor)
 
     def add(self, monitor: str, facts: HeartbeatFacts) -> None:
         """Add facts of this node, and queue them for the database."""
@@ -126,7 +146,11 @@ class SharedHeartbeats(Sink):
             others = [each for each in self._assignment.membership.nodes if each.location == location]
             if all(each.name == node for each in others):
                 return self._clock.now()
-        return self._known_until
+        if self._known_until is None:
+            return None
+        # A node whose heartbeat is delayed, but not yet old, may have received a signal since its last heartbeat.
+        written_ago_s = self._clock.monotonic_s() - self._written_until_s
+        return min(self._known_until, self._clock.now() - timedelta(seconds=written_ago_s))
 
     def absence(self, facts: HeartbeatFacts) -> Absence | None:
         """Return the last absence of the node that has received the last signal."""
@@ -157,7 +181,7 @@ class SharedHeartbeats(Sink):
     def on_transition(self, entry: MonitorEntry, transition: Transition) -> None:
         """Record the end of a pause, in which no heartbeats are expected."""
         name = entry.name
-        if name not in self._on_change:
+        if name not in self._on_change or self._is_agent:
             return
         if transition.after is State.PAUSED:
             self._paused_from[name] = transition.at
@@ -187,25 +211,31 @@ class SharedHeartbeats(Sink):
     def put_back(self, heartbeats: Sequence[SharedHeartbeat]) -> None:
         """Queue facts again that could not be written, and store them on this node."""
         for name in (each.monitor for each in heartbeats if each.monitor in self._facts):
-            facts = self._facts[name]
             self._queued.add(name)
-            if facts.node == self._assignment.node and self._spooled.get(name) != facts:
-                self._spooled[name] = facts
-                self._save(SPOOL_PREFIX + name, facts_json(facts))
+            if self._facts[name].node == self._assignment.node:
+                self._spool(name)
 
     def mark_written(self, heartbeats: Sequence[SharedHeartbeat]) -> None:
         """Remove facts from the spool that are in the database."""
         for each in heartbeats:
-            self._unspool(each.monitor)
+            if each.monitor not in self._queued:
+                self._unspool(each.monitor)
+
+    @property
+    def spooled_count(self) -> int:
+        """The number of monitors with heartbeats that are stored until they are written."""
+        return len(self._spooled)
 
     def repeat(self) -> None:
         """Queue all that this node has received, in case the database has lost it."""
         node = self._assignment.node
         self._queued.update(name for name, facts in self._facts.items() if facts.node == node)
 
-    def note_membership(self, at_s: float) -> None:
-        """Take the time at which the membership was read, of the monotonic clock."""
+    def note_membership(self, membership: Membership, at_s: float) -> None:
+        """Take the membership, and the time at which it was read, of the monotonic clock."""
         self._membership_at_s = at_s
+        ages_s = [node.seen_ago_s for node in membership.nodes if node.is_recent]
+        self._written_until_s = at_s - max(ages_s, default=0.0)
 
     def note(
         self, heartbeats: Sequence[SharedHeartbeat], read_at: datetime, read_at_s: float
@@ -245,6 +275,12 @@ class SharedHeartbeats(Sink):
         """Tell a monitor of a change."""
         if monitor in self._on_change:
             self._on_change[monitor]()
+
+    def _spool(self, monitor: str) -> None:
+        facts = self._facts[monitor]
+        if self._spooled.get(monitor) != facts:
+            self._spooled[monitor] = facts
+            self._save(SPOOL_PREFIX + monitor, facts_json(facts))
 
     def _unspool(self, monitor: str) -> None:
         if monitor in self._spooled:

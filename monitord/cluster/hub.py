@@ -5,10 +5,11 @@ the commit, and its number is stored with it, so that an agent can repeat it to 
 """
 
 import asyncio
+import logging
 import secrets
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from monitord.cluster.model import (
@@ -26,6 +27,9 @@ from monitord.cluster.report_json import Alerts, FeedPage, FeedPosition, ReportA
 from monitord.cluster.store import ClusterStore
 from monitord.cluster.view import ReportCounters
 from monitord.errors import ClusterError, NodeNameError
+from monitord.text import joined
+
+log = logging.getLogger("monitord")
 
 REPORTS_PER_TRANSACTION = 100
 VOTES_PER_TRANSACTION = 5000
@@ -117,8 +121,11 @@ class _Waiting:
 class Hub:
     """Accepts reports while `step` is repeated. `feed` is filled by the node."""
 
-    def __init__(self, database: ClusterStore) -> None:
+    def __init__(self, database: ClusterStore, is_for_location: Callable[[str, str], bool]) -> None:
+        """`is_for_location`: whether a location, the second argument, is to check a monitor."""
         self._database = database
+        self._is_for_location = is_for_location
+        self._warned_of: set[str] = set()
         self._queue: deque[_Waiting] = deque()
         self._has_reports = asyncio.Event()
         self._is_closed = False
@@ -132,7 +139,7 @@ class Hub:
         not written: the agent repeats it.
         """
         try:
-            membership, stored = await self._write(request.report)
+            membership, stored = await self._write(self._permitted(request.report))
         except ClusterError:
             self._count(rejected=1)
             raise
@@ -159,9 +166,33 @@ class Hub:
         return ReportAnswer(
             stored.acknowledged,
             replace(membership, nodes=tuple(members), was_stale=stored.was_stale),
-            self.feed.page(request.position, includes_shared=node.shares_checks),
+            self.feed.page(request.position, includes_shared=node.follows_decisions),
             alerts,
         )
+
+    def _permitted(self, report: AgentReport) -> AgentReport:
+        """Drop heartbeats of jobs whose monitors are not for the location of the agent.
+
+        A heartbeat applies at all locations, and the token of the agent may be limited to its own.
+        """
+        node = report.node
+        dropped = {
+            each.monitor
+            for each in report.heartbeats
+            if not self._is_for_location(each.monitor, node.location)
+        }
+        if not dropped:
+            return report
+        if node.name not in self._warned_of:
+            self._warned_of.add(node.name)
+            log.warning(
+                "cluster: dropped heartbeats of %s from the agent %s: its location %s is none of `locations` of the "
+                "monitor",
+                joined(sorted(dropped)),
+                node.name,
+                node.location,
+            )
+        return replace(report, heartbeats=[each for each in report.heartbeats if each.monitor not in dropped])
 
     def _count(self, *, stored: int = 0, repeated: int = 0, rejected: int = 0) -> None:
         before = self.counters

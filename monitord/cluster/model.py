@@ -59,6 +59,7 @@ class Node:
     `decision_lag_s`: time since it has compared all votes with its decisions. `is_isolated`: its host has probably
     lost connectivity.
     `absent_ago_s`, `back_ago_s`: when it was absent the last time, stopped or without the database; None: never.
+    `follows_decisions`: it has shared monitors, which it shows even if it does not check them. Not stored.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Node:
     is_isolated: bool = False
     absent_ago_s: float | None = None
     back_ago_s: float | None = None
+    follows_decisions: bool = True
 
     @property
     def is_recent(self) -> bool:
@@ -117,12 +119,15 @@ class Membership:
         """The names of the live nodes that decide and deliver: those with access to the database."""
         return tuple(node.name for node in self.nodes if node.is_live and node.role is Role.NODE)
 
-    def checking_nodes(self, location: str) -> tuple[str, ...]:
-        """The names of the live nodes and agents that share the checks of a location."""
+    def checking_nodes(self, location: str, *, includes_agents: bool = True) -> tuple[str, ...]:
+        """The names of the live nodes, and of the live agents, that share the checks of a location."""
         return tuple(
             node.name
             for node in self.nodes
-            if node.is_live and node.shares_checks and node.location == location
+            if node.is_live
+            and node.shares_checks
+            and node.location == location
+            and (includes_agents or node.role is Role.NODE)
         )
 
 
@@ -160,7 +165,8 @@ class AgentReport:
 
     `is_complete`: with it, the agent has reported all votes that it had queued. The others are parts of a long queue,
     and no heartbeats. `host_monitors`: those of the host of the agent that have changed; `host_names`: of all its
-    monitors, so that others were removed; None: there may be others.
+    monitors, so that others were removed; None: there may be others. `heartbeats`: the signals of jobs that it has
+    received.
     """
 
     node: Node
@@ -170,6 +176,7 @@ class AgentReport:
     is_complete: bool = True
     host_monitors: Sequence[HostMonitor] = ()
     host_names: Sequence[str] | None = None
+    heartbeats: Sequence["SharedHeartbeat"] = ()
 
 
 class ReportOutcome(Enum):

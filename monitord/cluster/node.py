@@ -113,7 +113,7 @@ class ClusterNode:
     ) -> None:
         self._settings = settings
         self._parts = parts
-        self.hub = None if parts.agent is not None else Hub(parts.database)
+        self.hub = None if parts.agent is not None else Hub(parts.database, parts.assignment.is_for_location)
         self._note_for_agents: Callable[[Change], None] = (
             (lambda _: None) if self.hub is None else self.hub.feed.note
         )
@@ -152,7 +152,7 @@ class ClusterNode:
         self._own_monitors = OwnMonitors(pipeline.registry, parts.assignment)
         self._is_ready, self._began_s, self._beats = False, 0.0, 0
         self._checked_count = 0
-        self._has_shared_monitors = False
+        self._has_shared_monitors = self._follows_decisions = False
         self._settling = Settling()
         self._failing_since_s: float | None = None
         self._failing_since: datetime | None = None
@@ -325,6 +325,7 @@ class ClusterNode:
         if self._beats % COUNT_EVERY_BEATS == 0:
             self._checked_count = len(self._assignment.checked_here())
             self._has_shared_monitors = any(map(self._assignment.is_configured_here, self._entries))
+            self._follows_decisions = any(map(self._assignment.is_shared_name, self._entries))
         self._beats += 1
         return Node(
             name=self._settings.node,
@@ -337,6 +338,7 @@ class ClusterNode:
             shares_checks=self.hub is not None or self._has_shared_monitors,
             decision_lag_s=max(self._clock.monotonic_s() - self._decided_all_at_s, 0.0),
             is_isolated=self._pipeline.isolation.is_isolated,
+            follows_decisions=self.hub is not None or self._follows_decisions,
         )
 
     def _take_membership(self, membership: Membership, began_s: float) -> None:
@@ -347,7 +349,7 @@ class ClusterNode:
             # The others may have had no time for a heartbeat since then, nor this node for its decisions.
             self._watching_since_s = self._decided_all_at_s = now_s
         self._membership_at_s, self._is_reached = began_s, True
-        self._parts.heartbeats.note_membership(began_s)
+        self._parts.heartbeats.note_membership(membership, began_s)
         if self._conflict_since_s is not None:
             if now_s - self._conflict_since_s >= CONFLICT_AFTER_S:
                 log.log(
@@ -828,5 +830,7 @@ class ClusterNode:
             reports=ReportCounters() if self.hub is None else self.hub.counters,
             agent=None
             if self._parts.agent is None
-            else self._parts.agent.view(self._parts.votes.spooled_count),
+            else self._parts.agent.view(
+                self._parts.votes.spooled_count, self._parts.heartbeats.spooled_count
+            ),
         )

@@ -56,7 +56,8 @@ class ClusterParts:
         records: Mapping[str, Mapping[str, Any]],
     ) -> "ClusterParts":
         """Construct all parts. `spool`: that of an agent. `records` were saved by an earlier run, with `save`."""
-        assignment = Assignment(registry, settings.node, settings.location)
+        is_agent = isinstance(database, HubStore)
+        assignment = Assignment(registry, settings.node, settings.location, is_agent=is_agent)
         alone = AloneMode(assignment, save, records)
         claims = Claims(database, settings.node, clock)
         return cls(
@@ -64,9 +65,7 @@ class ClusterParts:
             assignment,
             VoteSink(assignment, clock, spool),
             HostMonitorSink(assignment, registry),
-            SharedHeartbeats(
-                assignment, alone, clock, save, records, is_agent=isinstance(database, HubStore)
-            ),
+            SharedHeartbeats(assignment, alone, clock, save, records, is_agent=is_agent),
             alone,
             claims,
             NodeAlertScope(assignment, alone, claims),

@@ -22,15 +22,23 @@ from monitord.cluster.model import (
     Membership,
     Node,
     Role,
+    SharedHeartbeat,
     Vote,
 )
 from monitord.config import check_location
 from monitord.errors import InvalidValueError, problem_and_hint
 from monitord.model import Json, Reason, State
+from monitord.monitors.heartbeat.record import (
+    MAX_EXIT_STATUS,
+    MAX_MESSAGE_BYTES,
+    MAX_RUN_ID_CHARACTERS,
+    HeartbeatSignal,
+)
+from monitord.monitors.heartbeat.shared import MAX_SIGNALS, HeartbeatFacts, ReceivedSignal
 from monitord.text import REPLACEMENT
 
 MAX_ITEMS = 500
-"""Votes, or monitors of the host, in a report."""
+"""Votes, monitors of the host, or heartbeat monitors, in a report."""
 MAX_ITEMS_BYTES = 256 * 1024
 """An agent divides a longer queue among several reports. A hub accepts reports of up to 1 MiB."""
 MAX_ALERTS = 100
@@ -109,8 +117,36 @@ def encoded_host_monitor(monitor: HostMonitor) -> str:
     )
 
 
+def encoded_heartbeat(heartbeat: SharedHeartbeat) -> str:
+    """Return the signals that an agent has received from a job, in a report, without the node."""
+    facts = heartbeat.facts
+    return json.dumps(
+        {
+            "monitor": heartbeat.monitor,
+            "last_signal_at": _text_of(facts.last_signal_at),
+            "starts": [{"at": each.at.isoformat(), "run": each.run_id} for each in facts.starts],
+            "ends": [
+                {
+                    "at": each.at.isoformat(),
+                    "signal": each.signal.value,
+                    "exit_status": each.exit_status,
+                    "run": each.run_id,
+                }
+                for each in facts.ends
+            ],
+            "succeeded_at": _text_of(facts.succeeded_at),
+            "message_at": _text_of(facts.message_at),
+            "message": facts.message,
+        }
+    )
+
+
+def _text_of(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat()
+
+
 def parts_of(encoded: Iterable[str]) -> Iterator[list[str]]:
-    """Divide encoded votes or monitors into parts that fit into a report; at least one part."""
+    """Divide encoded votes, monitors or heartbeats into parts that fit into a report; at least one part."""
     part: list[str] = []
     size = 0
     for text in encoded:
@@ -129,8 +165,9 @@ def encoded_report(
     position: FeedPosition | None,
     alerts: Alerts | None = None,
     host_monitors: Sequence[str] = (),
+    heartbeats: Sequence[str] = (),
 ) -> bytes:
-    """Return the body of a request, with votes and monitors of the host that are encoded already."""
+    """Return the body of a request, with votes, monitors of the host and heartbeats that are encoded already."""
     node = report.node
     document: Json = {
         "node": node.name,
@@ -145,6 +182,7 @@ def encoded_report(
         "lateness_s": node.lateness_s,
         "checked_monitors": node.checked_monitors,
         "shares_checks": node.shares_checks,
+        "follows_decisions": node.follows_decisions,
         "is_isolated": node.is_isolated,
     }
     if position is not None:
@@ -153,8 +191,9 @@ def encoded_report(
         document["alerts"] = dict(alerts)
     if report.host_names is not None:
         document["host_names"] = list(report.host_names)
-    lists = f', "votes": [{", ".join(votes)}], "host_monitors": [{", ".join(host_monitors)}]}}'
-    return (json.dumps(document)[:-1] + lists).encode()
+    encoded = {"votes": votes, "host_monitors": host_monitors, "heartbeats": heartbeats}
+    lists = "".join(f', "{key}": [{", ".join(items)}]' for key, items in encoded.items())
+    return (json.dumps(document)[:-1] + lists + "}").encode()
 
 
 def report_of(values: Mapping[str, Any], now: datetime) -> ReportRequest:
@@ -171,6 +210,7 @@ def report_of(values: Mapping[str, Any], now: datetime) -> ReportRequest:
         role=Role.AGENT,
         shares_checks=values.get("shares_checks", True),
         is_isolated=values.get("is_isolated", False),
+        follows_decisions=values.get("follows_decisions", values.get("shares_checks", True)),
     )
     votes = tuple(make(node) for make in values.get("votes", ()))
     report = AgentReport(
@@ -181,6 +221,7 @@ def report_of(values: Mapping[str, Any], now: datetime) -> ReportRequest:
         values.get("is_complete", True),
         tuple(make(node) for make in values.get("host_monitors", ())),
         values.get("host_names"),
+        tuple(make(node, now) for make in values.get("heartbeats", ())),
     )
     return ReportRequest(report, values.get("changes"), values.get("alerts"))
 
@@ -308,6 +349,58 @@ def _read_host_monitors(value: object) -> list[Callable[[Node], HostMonitor]]:
     return [maker(values) for values in _read_objects(value, _HOST_MONITOR_KEYS)]
 
 
+def _read_heartbeats(value: object) -> list[Callable[[Node, datetime], SharedHeartbeat]]:
+    """Return functions that make the heartbeats that an agent has received, from the agent and the time of arrival."""
+
+    def maker(values: dict[str, Any]) -> Callable[[Node, datetime], SharedHeartbeat]:
+        return lambda node, now: SharedHeartbeat(values["monitor"], _facts_of(values, node, now))
+
+    return [maker(values) for values in _read_objects(value, _HEARTBEAT_KEYS)]
+
+
+def _facts_of(values: Mapping[str, Any], node: Node, now: datetime) -> HeartbeatFacts:
+    # The clock of an agent may be ahead, but nothing was received after the report. A time in the far future would
+    # replace all later signals.
+    starts = tuple(
+        ReceivedSignal(min(each["at"], now), HeartbeatSignal.START, run_id=each["run"])
+        for each in values["starts"]
+    )
+    ends = tuple(
+        ReceivedSignal(min(each["at"], now), each["signal"], each["exit_status"], each["run"])
+        for each in values["ends"]
+    )
+    last_signal_at = min(values["last_signal_at"], now)
+    succeeded_at, message_at = (
+        None if time is None else min(time, now) for time in (values["succeeded_at"], values["message_at"])
+    )
+    return HeartbeatFacts(
+        began_at=min([last_signal_at, *(each.at for each in (*starts, *ends))]),
+        node=node.name,
+        last_signal_at=last_signal_at,
+        starts=starts,
+        ends=ends,
+        succeeded_at=succeeded_at,
+        message_at=message_at,
+        message=values["message"],
+    )
+
+
+def _read_signals(keys: Mapping[str, Callable[[object], Any]]) -> Callable[[object], list[dict[str, Any]]]:
+    def read(value: object) -> list[dict[str, Any]]:
+        if isinstance(value, list) and len(value) > MAX_SIGNALS:
+            raise InvalidValueError(f"has more than {MAX_SIGNALS} items", "send the newest only")
+        return list(_read_objects(value, keys))
+
+    return read
+
+
+def _end(value: object) -> HeartbeatSignal:
+    for signal in (HeartbeatSignal.SUCCESS, HeartbeatSignal.FAIL):
+        if value == signal.value:
+            return signal
+    raise InvalidValueError("is not the end of a run", 'write "success" or "fail"')
+
+
 def _texts(limit: int) -> Callable[[object], tuple[str, ...]]:
     read_text = _text(MAX_MONITOR_CHARACTERS)
 
@@ -356,6 +449,24 @@ _HOST_MONITOR_KEYS: Mapping[str, Callable[[object], Any]] = {
     "maintenance": _or_none(_text(MAX_TEXT_CHARACTERS)),
 }
 
+_RUN = _or_none(_text(MAX_RUN_ID_CHARACTERS, may_be_empty=False))
+_START_KEYS: Mapping[str, Callable[[object], Any]] = {"at": _time, "run": _RUN}
+_END_KEYS: Mapping[str, Callable[[object], Any]] = {
+    "at": _time,
+    "signal": _end,
+    "exit_status": _or_none(_integer(0, MAX_EXIT_STATUS)),
+    "run": _RUN,
+}
+_HEARTBEAT_KEYS: Mapping[str, Callable[[object], Any]] = {
+    "monitor": _text(MAX_MONITOR_CHARACTERS, may_be_empty=False),
+    "last_signal_at": _time,
+    "starts": _read_signals(_START_KEYS),
+    "ends": _read_signals(_END_KEYS),
+    "succeeded_at": _or_none(_time),
+    "message_at": _or_none(_time),
+    "message": _or_none(_text(MAX_MESSAGE_BYTES)),
+}
+
 REPORT_KEYS: Mapping[str, Callable[[object], Any]] = {
     "node": _name,
     "location": _name,
@@ -369,12 +480,14 @@ REPORT_KEYS: Mapping[str, Callable[[object], Any]] = {
     "lateness_s": _seconds,
     "checked_monitors": _integer(0, MAX_CHECKED_MONITORS),
     "shares_checks": _flag,
+    "follows_decisions": _flag,
     "is_isolated": _flag,
     "votes": _read_votes,
     "changes": _read_position,
     "alerts": _read_alerts,
     "host_monitors": _read_host_monitors,
     "host_names": _texts(MAX_HOST_NAMES),
+    "heartbeats": _read_heartbeats,
 }
 """How each key of a report is read."""
 REQUIRED_KEYS = ("node", "location", "run", "number", "sent_at", "is_ready")

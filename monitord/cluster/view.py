@@ -41,13 +41,15 @@ class HubStatus:
 class AgentView:
     """The reports of an agent. `acknowledged`: the number of the last stored report, at `acknowledged_at`.
 
-    `spooled_votes`: the changes that are not acknowledged yet.
+    `spooled_votes`: the changes that are not acknowledged yet. `spooled_heartbeats`: the monitors with heartbeats of
+    their jobs that are not.
     """
 
     hubs: tuple[HubStatus, ...]
     acknowledged: int = 0
     acknowledged_at: datetime | None = None
     spooled_votes: int = 0
+    spooled_heartbeats: int = 0
 
 
 @dataclass(frozen=True, slots=True)

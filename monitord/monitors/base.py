@@ -217,6 +217,9 @@ class Monitor(ABC, Generic[OptionsT]):
     uses_local_time: bool = False
     """Whether its results depend on the local time zone. It is checked at once when the zone changes."""
 
+    is_checked_by_agents: ClassVar[bool] = True
+    """Whether a check needs only this host: agents of a cluster, which have no database, can check it."""
+
     default_policy: ClassVar[HealthPolicy] = HealthPolicy()
     """Defaults of `fail_after`, `degrade_after`, `recover_after` and `flapping`."""
 

@@ -85,15 +85,15 @@ def test_agent_shows_its_hubs_and_reports() -> None:
         HubStatus("https://mon2", is_current=True),
         HubStatus("https://mon3", is_current=False),
     )
-    view = replace(VIEW, reports=ReportCounters(), agent=AgentView(hubs, 1201, SINCE, 3))
+    view = replace(VIEW, reports=ReportCounters(), agent=AgentView(hubs, 1201, SINCE, 3, 1))
     assert shown(view)[-4:] == [
-        "agent: report 1201 acknowledged at 2026-01-01 12:00:00 UTC, 3 votes spooled",
+        "agent: report 1201 acknowledged at 2026-01-01 12:00:00 UTC, 3 votes and 1 heartbeat spooled",
         "hub https://mon1: HTTP 503: the database does not respond",
         "hub https://mon2 (current): available",
         "hub https://mon3: not used",
     ]
     never = replace(view, agent=AgentView(hubs[:1]), alone_since=SINCE)
-    assert "agent: no report acknowledged yet, 0 votes spooled" in shown(never)
+    assert "agent: no report acknowledged yet, 0 votes and 0 heartbeats spooled" in shown(never)
     assert any("it joins the others again when a hub responds" in line for line in shown(never))
 
 

@@ -213,12 +213,7 @@ class FakeDatabase:
         host = host or HostReport()
         names = [each.monitor for each in host.monitors] if host.is_complete else None
         self._report_host(node.name, host.monitors, names)
-        for received in heartbeats:
-            facts = facts_of(facts_json(received.facts))
-            known = server.heartbeats.get(received.monitor, facts)
-            server.heartbeats[received.monitor] = merged_facts(known, facts)
-        if heartbeats:
-            server.wake()
+        self._receive(heartbeats)
         members = tuple(each for each in server.members() if each.name == node.name or not self.hides_others)
         if self.holds_answers is not None:
             await self.holds_answers.wait()
@@ -238,6 +233,10 @@ class FakeDatabase:
                 outcomes.append(StoredReport(ReportOutcome.CONFLICT))
                 continue
             was_fresh = server.is_fresh(name)
+            if report.is_complete and name in server.nodes:
+                known_run, _ = server.reports.get(name, ("", 0))
+                if not (was_fresh and known_run == report.run):
+                    server.absences[name] = server.nodes[name][1], now_s
             server.reports[name] = report.run, report.number
             if report.is_complete:
                 server.nodes[name] = node, now_s
@@ -245,9 +244,19 @@ class FakeDatabase:
                 server.nodes[name] = replace(node, is_ready=False), now_s
             self._vote(node, report.votes, was_fresh=was_fresh)
             self._report_host(name, report.host_monitors, report.host_names)
+            self._receive(report.heartbeats)
             outcomes.append(StoredReport(ReportOutcome.STORED, report.number, was_stale=not was_fresh))
         self._end("record")
         return Membership(server.members()), outcomes
+
+    def _receive(self, heartbeats: Sequence[SharedHeartbeat]) -> None:
+        server = self.server
+        for received in heartbeats:
+            facts = facts_of(facts_json(received.facts))
+            known = server.heartbeats.get(received.monitor, facts)
+            server.heartbeats[received.monitor] = merged_facts(known, facts)
+        if heartbeats:
+            server.wake()
 
     def _report_host(self, node: str, monitors: Sequence[HostMonitor], names: Sequence[str] | None) -> None:
         self.server.host_monitors.update({(node, each.monitor): each for each in monitors})

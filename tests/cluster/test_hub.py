@@ -15,11 +15,13 @@ from monitord.cluster.model import (
     Membership,
     Node,
     Role,
+    SharedHeartbeat,
     StoredReport,
 )
 from monitord.cluster.report_json import FeedPage, FeedPosition, ReportRequest
 from monitord.errors import ClusterError, NodeNameError
 from monitord.model import Reason, State
+from monitord.monitors.heartbeat.shared import HeartbeatFacts
 from tests.cluster.fake_database import FakeDatabase, FakeServer
 from tests.cluster.votes import BEGAN, vote
 from tests.fakes import FakeClock
@@ -111,7 +113,7 @@ class Running:
 
     def __init__(self) -> None:
         self.database = CountingDatabase()
-        self.hub = Hub(self.database)
+        self.hub = Hub(self.database, lambda monitor, location: (monitor, location) != ("hq", "branch"))
         self._task = asyncio.ensure_future(self._run())
 
     async def _run(self) -> None:
@@ -181,6 +183,22 @@ async def test_hub_that_stops_rejects_the_reports_that_wait() -> None:
             await answer
     with pytest.raises(ClusterError, match="the hub is stopping"):
         await running.hub.accept(request("c"))
+
+
+async def test_heartbeats_of_other_locations_are_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    running = Running()
+    running.database.commits.set()
+    agent = Node("branch1", "branch", True, "1.0", "hash", role=Role.AGENT)
+    received = [
+        SharedHeartbeat(name, HeartbeatFacts(BEGAN, "branch1", last_signal_at=BEGAN))
+        for name in ("backup", "hq")
+    ]
+    for number in (1, 2):
+        report = AgentReport(agent, "run", number, heartbeats=received)
+        await running.hub.accept(ReportRequest(report))
+    assert running.database.server.heartbeats.keys() == {"backup"}
+    assert caplog.text.count("dropped heartbeats of hq from the agent branch1") == 1
+    await running.end()
 
 
 async def test_answer_has_the_nodes_and_the_agents_that_vote() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from monitord.cluster.model import (
     Membership,
     Node,
     Role,
+    SharedHeartbeat,
 )
 from monitord.cluster.report_json import (
     MAX_ITEMS,
@@ -27,6 +29,7 @@ from monitord.cluster.report_json import (
     ReportAnswer,
     answer_json,
     answer_of,
+    encoded_heartbeat,
     encoded_host_monitor,
     encoded_report,
     encoded_vote,
@@ -35,17 +38,19 @@ from monitord.cluster.report_json import (
 )
 from monitord.errors import InvalidValueError
 from monitord.model import Reason, State
+from monitord.monitors.heartbeat.record import HeartbeatSignal
+from monitord.monitors.heartbeat.shared import HeartbeatFacts, ReceivedSignal
 from tests.cluster.votes import BEGAN, vote
 
 NODE = Node("branch1", "branch", True, "1.0", "hash", 0.5, 7, role=Role.AGENT)
 DOWN = vote("branch", State.DOWN, detail="refused")
 
 
-def read(body: bytes) -> Any:
+def read(body: bytes, now: datetime = BEGAN) -> Any:
     document = json.loads(body)
     assert document.keys() <= REPORT_KEYS.keys()
     assert document.keys() >= set(REQUIRED_KEYS)
-    return report_of({key: REPORT_KEYS[key](value) for key, value in document.items()}, BEGAN)
+    return report_of({key: REPORT_KEYS[key](value) for key, value in document.items()}, now)
 
 
 def test_report_survives_the_transport() -> None:
@@ -91,6 +96,32 @@ def test_monitors_of_the_host_survive_the_transport() -> None:
     assert request.report == report
 
 
+def test_heartbeats_survive_the_transport_and_are_those_of_the_agent() -> None:
+    job = HeartbeatFacts(
+        BEGAN,
+        "other",
+        last_signal_at=BEGAN + timedelta(seconds=3),
+        starts=(ReceivedSignal(BEGAN, HeartbeatSignal.START, run_id="a"),),
+        ends=(ReceivedSignal(BEGAN + timedelta(seconds=3), HeartbeatSignal.FAIL, 7),),
+        succeeded_at=BEGAN,
+        message_at=BEGAN,
+        message="disk full",
+    )
+    log = HeartbeatFacts(BEGAN, "branch1", last_signal_at=BEGAN, missed_at=BEGAN)
+    given = [SharedHeartbeat("backup", job), SharedHeartbeat("log", log)]
+    body = encoded_report(
+        AgentReport(NODE, "run", 7), [], BEGAN, None, heartbeats=[encoded_heartbeat(each) for each in given]
+    )
+    later = BEGAN + timedelta(seconds=60)
+    assert read(body, later).report.heartbeats == (
+        SharedHeartbeat("backup", replace(job, node="branch1")),
+        SharedHeartbeat("log", replace(log, missed_at=None)),
+    )
+    # Nothing was received after the report arrived, whatever the clock of the agent says.
+    early = read(body, BEGAN).report.heartbeats[0].facts
+    assert (early.last_signal_at, early.ends[0].at) == (BEGAN, BEGAN)
+
+
 def test_answer_survives_the_transport() -> None:
     decision = ClusterDecision("shop", State.DOWN, BEGAN, Reason.REFUSED, "down at fra", 3, {"id": "a"})
     answer = ReportAnswer(
@@ -125,6 +156,10 @@ def test_votes_are_divided_by_number_and_by_size() -> None:
 
 
 VOTE = json.loads(encoded_vote(DOWN))
+HEARTBEAT = json.loads(
+    encoded_heartbeat(SharedHeartbeat("backup", HeartbeatFacts(BEGAN, "branch1", last_signal_at=BEGAN)))
+)
+END = {"at": "2026-01-31T12:00:00Z", "signal": "success", "exit_status": None, "run": None}
 INVALID = [
     ("node", 7, "is not a string", 'write "…"'),
     ("node", " ", "is not the name of a node or location", 'write printable characters, such as "fra"'),
@@ -168,6 +203,25 @@ INVALID = [
     ),
     ("host_monitors", [{}], "item 0: monitor: missing", 'add "monitor"'),
     ("host_names", [7], "is not a string", 'write "…"'),
+    ("heartbeats", [{}], "item 0: monitor: missing", 'add "monitor"'),
+    (
+        "heartbeats",
+        [{**HEARTBEAT, "starts": [{"at": "2026-01-31T12:00:00Z", "run": None}] * 5}],
+        "item 0: starts: has more than 4 items",
+        "send the newest only",
+    ),
+    (
+        "heartbeats",
+        [{**HEARTBEAT, "ends": [{**END, "signal": "start"}]}],
+        "item 0: ends: item 0: signal: is not the end of a run",
+        'write "success" or "fail"',
+    ),
+    (
+        "heartbeats",
+        [{**HEARTBEAT, "ends": [{**END, "exit_status": 256}]}],
+        "item 0: ends: item 0: exit_status: is not an integer from 0 to 255",
+        "write 0",
+    ),
     ("host_names", "x", "is not a list of up to 5000 strings", 'write ["…"]'),
     ("changes", {"hub": "x"}, "number: missing", 'add "number"'),
     ("alerts", [], "is not an object with up to 100 alerts", "divide them"),

@@ -183,7 +183,8 @@ def _agent(agent: Json) -> list[str]:
         else f"report {agent['acknowledged']} acknowledged at {local_with_zone(agent['acknowledged_at'])}"
     )
     return [
-        f"agent: {acknowledged}, {counted(agent['spooled_votes'], 'vote')} spooled",
+        f"agent: {acknowledged}, {counted(agent['spooled_votes'], 'vote')} and "
+        f"{counted(agent['spooled_heartbeats'], 'heartbeat')} spooled",
         *(
             f"hub {plain(hub['url'])}{' (current)' if hub['is_current'] else ''}: "
             + (

@@ -191,8 +191,7 @@ class ClusterDatabase:
                 if host is not None:
                     names = [each.monitor for each in host.monitors] if host.is_complete else None
                     await _report_host(connection, node.name, host.monitors, names)
-                for start in range(0, len(heartbeats), HEARTBEATS_PER_STATEMENT):
-                    await _receive(connection, heartbeats[start : start + HEARTBEATS_PER_STATEMENT])
+                await _receive(connection, heartbeats)
                 nodes = await _nodes(connection)
             return Membership(nodes, was_stale=not is_fresh)
 
@@ -220,7 +219,7 @@ class ClusterDatabase:
         membership, outcomes = await self._reports.run(recorded, TRANSACTION_S)
         is_stored = [stored.outcome is ReportOutcome.STORED for stored in outcomes]
         if any(
-            report.votes or report.host_monitors
+            report.votes or report.host_monitors or report.heartbeats
             for report, stored in zip(reports, is_stored, strict=True)
             if stored
         ):
@@ -709,23 +708,35 @@ async def _record(
         for report in fresh:
             if report.node.name in stored and (report.host_monitors or report.host_names is not None):
                 await _report_host(connection, report.node.name, report.host_monitors, report.host_names)
+        await _receive(connection, _heartbeats([each for each in fresh if each.node.name in stored]))
     return Membership(await _nodes(connection)), [outcomes[report.node.name] for report in reports]
+
+
+def _heartbeats(reports: Sequence[AgentReport]) -> Sequence[SharedHeartbeat]:
+    """Return the heartbeats of jobs in reports, each monitor once, sorted by name."""
+    found: dict[str, SharedHeartbeat] = {}
+    for report in reports:
+        for each in report.heartbeats:
+            known = found.get(each.monitor, each)
+            found[each.monitor] = replace(each, facts=merged_facts(known.facts, each.facts))
+    return [found[monitor] for monitor in sorted(found)]
 
 
 async def _receive(connection: Connection, heartbeats: Sequence[SharedHeartbeat]) -> None:
     """Merge facts of heartbeat monitors, sorted by name, with those in the database."""
-    given = {each.monitor: each.facts for each in heartbeats}
-    rows = heartbeat_rows(given)
-    await connection.execute(statements.EXPECT_HEARTBEATS, rows)
-    cursor = await connection.execute(statements.LOCK_HEARTBEATS, rows)
-    changed = {}
-    for row in await cursor.fetchall():
-        known, monitor = heartbeat_of(row), row[0]
-        facts = given[monitor] if known is None else merged_facts(known.facts, given[monitor])
-        if known is None or facts != known.facts:
-            changed[monitor] = facts
-    if changed:
-        await connection.execute(statements.WRITE_HEARTBEATS, heartbeat_rows(changed))
+    for start in range(0, len(heartbeats), HEARTBEATS_PER_STATEMENT):
+        given = {each.monitor: each.facts for each in heartbeats[start : start + HEARTBEATS_PER_STATEMENT]}
+        rows = heartbeat_rows(given)
+        await connection.execute(statements.EXPECT_HEARTBEATS, rows)
+        cursor = await connection.execute(statements.LOCK_HEARTBEATS, rows)
+        changed = {}
+        for row in await cursor.fetchall():
+            known, monitor = heartbeat_of(row), row[0]
+            facts = given[monitor] if known is None else merged_facts(known.facts, given[monitor])
+            if known is None or facts != known.facts:
+                changed[monitor] = facts
+        if changed:
+            await connection.execute(statements.WRITE_HEARTBEATS, heartbeat_rows(changed))
 
 
 def _candidate(decision_row: Sequence[Any], vote_rows: Sequence[Sequence[Any]]) -> Candidate:

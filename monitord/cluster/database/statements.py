@@ -38,8 +38,10 @@ LOCK_NODES = f"""
 SELECT name, run, number, {_LIVE}, {_RECENT} FROM node WHERE name = ANY (%(name)s::text[]) ORDER BY name FOR UPDATE
 """
 
+_IS_PART = "(excluded.name = ANY (%(parts)s::text[]) AND node.run = excluded.run)"
+
 # A part of a report is not a heartbeat: until the rest has arrived, a live node keeps its heartbeat. The condition
-# is for rows that another hub has inserted after LOCK_NODES.
+# is for rows that another hub has inserted after LOCK_NODES. The first part of another run has set `absent_from`.
 REPORT = f"""
 INSERT INTO node (name, location, is_ready, version, configuration, lateness_s, checked_monitors, time_offset_s, run,
                   seen_at, role, shares_checks, number, is_isolated)
@@ -58,10 +60,11 @@ ON CONFLICT (name) DO UPDATE SET
     lateness_s = excluded.lateness_s, checked_monitors = excluded.checked_monitors,
     time_offset_s = excluded.time_offset_s, run = excluded.run, role = excluded.role,
     shares_checks = excluded.shares_checks, number = excluded.number, is_isolated = excluded.is_isolated,
-    is_ready = CASE WHEN excluded.name = ANY (%(parts)s::text[]) AND node.run = excluded.run THEN node.is_ready
-                    ELSE excluded.is_ready END,
-    seen_at = CASE WHEN excluded.name = ANY (%(parts)s::text[]) AND node.run = excluded.run THEN node.seen_at
-                   ELSE excluded.seen_at END
+    is_ready = CASE WHEN {_IS_PART} THEN node.is_ready ELSE excluded.is_ready END,
+    seen_at = CASE WHEN {_IS_PART} THEN node.seen_at ELSE excluded.seen_at END,
+    absent_from = CASE WHEN {_SEEN} OR {_IS_PART} OR node.seen_at = 'epoch' THEN node.absent_from
+                       ELSE node.seen_at END,
+    back_at = CASE WHEN {_SEEN} OR {_IS_PART} THEN node.back_at ELSE now() END
 WHERE CASE WHEN node.run = excluded.run THEN node.number < excluded.number
            ELSE NOT (node.{_LIVE.replace("seen_at", "node.seen_at")}) END
 RETURNING name

@@ -82,6 +82,7 @@ _REASONS = {HeartbeatStatus.MISSED: Reason.HEARTBEAT_MISSED, HeartbeatStatus.FAI
 class HeartbeatMonitor(Monitor[HeartbeatSchedule]):
     type_name: ClassVar[str] = "heartbeat"
     uses_network = False
+    is_checked_by_agents: ClassVar[bool] = False
     vocabulary: ClassVar[Vocabulary] = VOCABULARY
     default_policy: ClassVar[HealthPolicy] = HealthPolicy(fail_after=1, degrade_after=1)
 

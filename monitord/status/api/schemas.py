@@ -23,7 +23,8 @@ from monitord.cluster.report_json import (
 from monitord.config.values import MAX_LOCATION_CHARACTERS
 from monitord.model import Json, PostStatus, Reason, Severity, State, Verdict, VerdictRule
 from monitord.monitors.heartbeat.monitor import HeartbeatSignal
-from monitord.monitors.heartbeat.record import MAX_EXIT_STATUS, MAX_RUN_ID_CHARACTERS
+from monitord.monitors.heartbeat.record import MAX_EXIT_STATUS, MAX_MESSAGE_BYTES, MAX_RUN_ID_CHARACTERS
+from monitord.monitors.heartbeat.shared import MAX_SIGNALS
 from monitord.notifiers import NotificationKind
 from monitord.posts import MAX_TEXT_CHARACTERS, MAX_TITLE_CHARACTERS
 from monitord.status.access.body import MAX_COMMENT_CHARACTERS, MAX_ITEM_CHARACTERS, MAX_ITEMS, MAX_PATTERNS
@@ -529,6 +530,10 @@ _CLUSTER: dict[str, Property] = {
                     "acknowledged": (INTEGER, "The number of the last report that is stored; 0: none yet."),
                     "acknowledged_at": (nullable(TIME), "The time at which a hub has acknowledged it."),
                     "spooled_votes": (INTEGER, "The number of changed votes that are not acknowledged yet."),
+                    "spooled_heartbeats": (
+                        INTEGER,
+                        "The number of monitors with heartbeats of jobs that are not acknowledged yet.",
+                    ),
                 }
             )
         ),
@@ -590,6 +595,47 @@ _HOST_MONITOR: dict[str, Property] = {
     ),
 }
 _NAME: Json = {"type": "string", "minLength": 1, "maxLength": MAX_LOCATION_CHARACTERS}
+_RUN = nullable({"type": "string", "minLength": 1, "maxLength": MAX_RUN_ID_CHARACTERS})
+_RECEIVED_START: dict[str, Property] = {
+    "at": (TIME, "The time at which the agent has received it."),
+    "run": (_RUN, "The identifier of the run, if the job has sent it."),
+}
+_RECEIVED_END: dict[str, Property] = {
+    "at": _RECEIVED_START["at"],
+    "signal": ({"type": "string", "enum": ["success", "fail"]}, "The signal."),
+    "exit_status": (
+        nullable({"type": "integer", "minimum": 0, "maximum": MAX_EXIT_STATUS}),
+        "The exit status, if the job has sent it.",
+    ),
+    "run": _RECEIVED_START["run"],
+}
+_RECEIVED_HEARTBEAT: dict[str, Property] = {
+    "monitor": (
+        {"type": "string", "minLength": 1, "maxLength": MAX_MONITOR_CHARACTERS},
+        "The name of the monitor.",
+    ),
+    "last_signal_at": (TIME, "The time of the last signal, by the clock of the agent."),
+    "starts": (
+        {
+            "type": "array",
+            "maxItems": MAX_SIGNALS,
+            "items": {**optional(_RECEIVED_START), "required": list(_RECEIVED_START)},
+        },
+        "The newest starts.",
+    ),
+    "ends": (
+        {
+            "type": "array",
+            "maxItems": MAX_SIGNALS,
+            "items": {**optional(_RECEIVED_END), "required": list(_RECEIVED_END)},
+        },
+        "The newest successes and failures.",
+    ),
+    "succeeded_at": (nullable(TIME), "The time of the last success."),
+    "message_at": (nullable(TIME), "The time of the message."),
+    "message": (nullable({"type": "string", "maxLength": MAX_MESSAGE_BYTES}), "The last message."),
+}
+
 _NEW_REPORT: dict[str, Property] = {
     "node": (_NAME, "The name of the agent."),
     "location": (_NAME, "The location of the agent."),
@@ -616,8 +662,9 @@ _NEW_REPORT: dict[str, Property] = {
     ),
     "shares_checks": (
         FLAG,
-        "Whether it takes part in the checks of its location, and gets decisions and votes; true by default.",
+        "Whether it takes part in the checks of its location; true by default.",
     ),
+    "follows_decisions": (FLAG, "Whether it gets decisions and votes; by default if it shares checks."),
     "is_isolated": (FLAG, "Whether its host has probably lost connectivity; false by default."),
     "votes": (
         {
@@ -660,6 +707,14 @@ _NEW_REPORT: dict[str, Property] = {
             "items": {"type": "string", "maxLength": MAX_MONITOR_CHARACTERS},
         },
         "The names of all monitors of the host, so that others have been removed.",
+    ),
+    "heartbeats": (
+        {
+            "type": "array",
+            "maxItems": MAX_REPORTED_ITEMS,
+            "items": {**optional(_RECEIVED_HEARTBEAT), "required": list(_RECEIVED_HEARTBEAT)},
+        },
+        "The heartbeats of jobs that the agent has received since the last acknowledged report, by monitor.",
     ),
     "alerts": (_ALERTS, "Alerts that have changed in alone mode, by monitor. Null: ended."),
 }

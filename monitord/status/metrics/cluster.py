@@ -99,6 +99,11 @@ def cluster_metrics(view: "ClusterView") -> Iterator[Metric]:
             "Current number of changed votes of this agent that no hub has acknowledged yet.",
             view.agent.spooled_votes,
         )
+        yield gauge(
+            "monitord_cluster_heartbeats_spooled",
+            "Current number of monitors with heartbeats of jobs that no hub has acknowledged yet.",
+            view.agent.spooled_heartbeats,
+        )
     yield counter(
         "monitord_cluster_reports_stored",
         "Total number of reports of agents that this node has stored.",

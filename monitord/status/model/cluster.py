@@ -206,6 +206,7 @@ def cluster_json(view: "ClusterView", hosts: Mapping[str, Mapping[str, int]] = {
             "acknowledged": view.agent.acknowledged,
             "acknowledged_at": text_of(view.agent.acknowledged_at),
             "spooled_votes": view.agent.spooled_votes,
+            "spooled_heartbeats": view.agent.spooled_heartbeats,
         },
         "reports": {
             "stored": view.reports.stored,

@@ -170,7 +170,8 @@ def cluster_page_view(view: "ClusterView") -> ClusterPageView:
         current = ", ".join(hub.url for hub in view.agent.hubs if hub.is_current)
         parts = [
             f"to {current}",
-            f"{wording.several(view.agent.spooled_votes, 'vote')} not acknowledged",
+            f"{wording.several(view.agent.spooled_votes, 'vote')} and "
+            f"{wording.several(view.agent.spooled_heartbeats, 'heartbeat')} not acknowledged",
         ]
     version = cluster["database"]["server_version"]
     server = "" if version is None or view.agent is not None else f"PostgreSQL {version}, "

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
+from itertools import count
 
 import pytest
 
@@ -14,10 +16,12 @@ from monitord.cluster.model import (
     Node,
     ReportOutcome,
     Role,
+    SharedHeartbeat,
     StoredReport,
     Vote,
 )
 from monitord.model import Reason, State
+from monitord.monitors.heartbeat.shared import HeartbeatFacts
 from tests.cluster.database.conftest import Connect, Sql
 from tests.cluster.votes import BEGAN, vote
 
@@ -209,3 +213,58 @@ async def test_votes_of_two_agents_of_a_location_on_a_monitor_can_arrive_togethe
         report(1, vote("branch", DOWN, node="branch2"), node=agent("branch2"), run="other"),
     )
     assert votes_in(sql) == [("shop", "branch", "down", "branch2")]
+
+
+async def test_heartbeats_of_jobs_are_merged_with_those_of_other_nodes(connect: Connect, sql: Sql) -> None:
+    database = await connect()
+    own = HeartbeatFacts(BEGAN, "fra1", last_signal_at=BEGAN, message="from the node")
+    await database.beat(
+        Node("fra1", "fra", True, "1.0", "hash"), [], heartbeats=[SharedHeartbeat("job", own)]
+    )
+    later = BEGAN + timedelta(seconds=60)
+    received = [
+        SharedHeartbeat("job", HeartbeatFacts(later, "branch1", last_signal_at=later)),
+        SharedHeartbeat("sync", HeartbeatFacts(later, "branch1", last_signal_at=later)),
+    ]
+    for number in (1, 1, 2):
+        await record(database, replace(report(number), heartbeats=received))
+        rows = sql("SELECT monitor, facts ->> 'began_at', facts ->> 'node' FROM heartbeat ORDER BY monitor")
+        assert rows == [
+            ("job", BEGAN.isoformat(), "branch1"),
+            ("sync", later.isoformat(), "branch1"),
+        ]
+
+
+async def test_absence_of_an_agent_is_recorded(connect: Connect, sql: Sql) -> None:
+    async def absence() -> int | None:
+        """Return the length of the last absence in minutes."""
+        membership, _ = await record(database, report(next(numbers), node=agent("other1"), run="other"))
+        (node,) = [node for node in membership.nodes if node.name == "branch1"]
+        if node.absent_ago_s is None or node.back_ago_s is None:
+            return None
+        return int((node.absent_ago_s - node.back_ago_s) / 60)
+
+    def pass_time(seconds: float) -> None:
+        for column in ("seen_at", "absent_from", "back_at"):
+            sql(
+                f"UPDATE node SET {column} = {column} - %s * interval '1 second' WHERE {column} <> 'epoch'",
+                seconds,
+            )
+
+    database, numbers = await connect(), count(1)
+    await record(database, report(1))
+    await record(database, report(2))
+    assert await absence() is None
+    pass_time(60)
+    # A part of the queue is not a heartbeat: the absence lasts until the queue is complete.
+    await record(database, report(3, is_complete=False))
+    assert await absence() is None
+    await record(database, report(4))
+    assert await absence() == 1
+    await record(database, report(5))
+    assert await absence() == 1
+    # The same after a restart, whose first report may be a part.
+    pass_time(600)
+    await record(database, report(1, run="after", is_complete=False))
+    await record(database, report(2, run="after"))
+    assert await absence() == 10

@@ -199,6 +199,17 @@ HOST_MONITOR: dict[str, Any] = {
     "acknowledged_by": None,
     "maintenance": None,
 }
+START = {"at": "2026-01-31T12:00:00Z", "run": None}
+END = {**START, "signal": "success", "exit_status": None}
+HEARTBEAT: dict[str, Any] = {
+    "monitor": "backup",
+    "last_signal_at": "2026-01-31T12:00:00Z",
+    "starts": [],
+    "ends": [],
+    "succeeded_at": "2026-01-31T12:00:00Z",
+    "message_at": None,
+    "message": None,
+}
 VALUES: list[tuple[str, Any]] = [
     *(("node", value) for value in ("", 7, "x" * 101)),
     *(("number", value) for value in (0, -1, 2**53, "1", True, None)),
@@ -224,6 +235,18 @@ VALUES: list[tuple[str, Any]] = [
     ("host_monitors", [{**HOST_MONITOR, "tags": "web"}]),
     ("host_names", ["nginx"]),
     ("host_names", [7]),
+    ("follows_decisions", 1),
+    ("heartbeats", [{}]),
+    ("heartbeats", [HEARTBEAT]),
+    ("heartbeats", [{**HEARTBEAT, "last_signal_at": None}]),
+    ("heartbeats", [{**HEARTBEAT, "node": "fra1"}]),
+    ("heartbeats", [{**HEARTBEAT, "starts": [START] * 4}]),
+    ("heartbeats", [{**HEARTBEAT, "starts": [START] * 5}]),
+    ("heartbeats", [{**HEARTBEAT, "starts": [{"at": START["at"]}]}]),
+    ("heartbeats", [{**HEARTBEAT, "ends": [END, {**END, "signal": "fail", "exit_status": 3}]}]),
+    ("heartbeats", [{**HEARTBEAT, "ends": [{**END, "signal": "log"}]}]),
+    ("heartbeats", [{**HEARTBEAT, "ends": [{**END, "exit_status": 256}]}]),
+    ("heartbeats", [{**HEARTBEAT, "message": "x" * 10_241}]),
     ("alerts", []),
     ("alerts", {"shop": None}),
     ("run", ""),
@@ -324,7 +347,7 @@ async def test_agent_reports_over_one_connection() -> None:
             assert membership.live_nodes() == ("branch1",)
             assert at.server.votes["shop", "branch"].state is state
         assert at._client.server.connection_count == 1
-        view = store.view(0)
+        view = store.view(0, 0)
         assert [(hub.url, hub.is_current, hub.error) for hub in view.hubs] == [(at.url, True, None)]
         assert view.acknowledged == 2
 
@@ -349,7 +372,7 @@ async def test_agent_fails_over_to_the_next_hub() -> None:
         one.world.database.is_disconnected = True
         await store.beat(NODE, [vote("branch", State.DOWN)])
         assert other.server.votes["shop", "branch"].state is State.DOWN
-        assert [hub.is_current for hub in store.view(0).hubs] == [False, False, True]
+        assert [hub.is_current for hub in store.view(0, 0).hubs] == [False, False, True]
 
 
 async def test_agent_learns_that_its_name_is_taken() -> None:

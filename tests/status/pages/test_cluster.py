@@ -66,7 +66,7 @@ async def test_agent_shows_its_hub_and_not_a_database() -> None:
     )
     text = await page("/daemon", agent)
     assert "<td>agent, live</td>" in text
-    assert "Reports: to https://mon1, 2 votes not acknowledged" in text
+    assert "Reports: to https://mon1, 2 votes and 0 heartbeats not acknowledged" in text
     lost = replace(agent, database=DatabaseView(error="connection refused", unavailable_since=SINCE))
     assert "No hub of the cluster responds.</strong>" in await page("/incidents", lost)
     assert "<strong>No hub responds</strong>" in await page("/daemon", lost)
