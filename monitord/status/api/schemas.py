@@ -264,7 +264,8 @@ _DETAIL: dict[str, Property] = {
     "retry_every_s": (NUMBER, "The interval between checks while a failure is not confirmed."),
     "recover_after": (
         INTEGER,
-        "The number of consecutive passes after which the monitor is up again. While it is down or unreachable, warnings count as passes.",
+        "The number of consecutive passes after which the monitor is up again. While it is down or unreachable, "
+        "warnings count as passes.",
     ),
     "degrade_after": (INTEGER, "The number of consecutive warnings after which the monitor is degraded."),
     "depends_on": (
