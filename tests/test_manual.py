@@ -39,6 +39,17 @@ def described(text: str) -> set[str]:
     return set(re.findall(r"^\.TP\n\.B ([a-z_]+)$", text, re.MULTILINE))
 
 
+def options_of_type(name: str) -> set[str]:
+    """The options with a paragraph in the section of a monitor type, and the connection options that it lists."""
+    text = section(f"Type {name}")
+    match = re.search(r"^Connection options:\n((?:\.BR [a-z_]+ [,.]\n)+)", text, re.MULTILINE)
+    shared = set(re.findall(r"^\.BR ([a-z_]+)", match[1], re.MULTILINE)) if match else set()
+    own = described(text)
+    assert shared <= described(section("Connection options"))
+    assert shared.isdisjoint(own)
+    return own | shared
+
+
 def listed(title: str) -> list[str]:
     """The types in the table of a section of monitord.toml(5)."""
     table = TOML.split(f"\n.SH {title}\n")[1].split("\n.TE\n")[0]
@@ -58,7 +69,7 @@ def test_every_option_of_every_type_is_in_the_manual(tmp_path: Path, name: str) 
     config.write_text("")
     table = read_document(config).root
     MONITOR_TYPES[name].read_options(table)
-    assert described(section(f"Type {name}")) == set(table._known) - described(section("[monitors.NAME]"))
+    assert options_of_type(name) == set(table._known) - described(section("[monitors.NAME]"))
 
 
 def test_manual_describes_every_reason_as_the_code() -> None:
@@ -183,7 +194,7 @@ def test_every_key_of_discovery_is_in_the_manual(tmp_path: Path) -> None:
     for name in DISCOVERY_TYPES:
         table = read_document(config).root
         DISCOVERY_TYPES[name].read_options(table)
-        assert set(table._known) - described(section("Type http")) <= OF_DISCOVERY
+        assert set(table._known) - options_of_type("http") <= OF_DISCOVERY
 
 
 @pytest.mark.parametrize("name", NOTIFIER_TYPES)
@@ -192,7 +203,8 @@ def test_every_key_of_every_type_of_notifier_is_in_the_manual(tmp_path: Path, na
     config.write_text("")
     table = read_document(config).root
     NOTIFIER_TYPES[name].read_options(table)
-    text = section(f"Notifier {name}")
+    sends_requests = "connect_to" in table._known
+    text = section(f"Notifier {name}") + (section("HTTP options") if sends_requests else "")
     for key in table._known - set(MONITOR_OPTIONS):
         assert re.search(rf"\b{key}\b", text), f"notifier {name}: {key}"
 

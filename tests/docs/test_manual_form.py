@@ -78,6 +78,7 @@ SECTIONS = {
     "Notifier opsgenie": 'type = "opsgenie"\napi_key = "0123456789"',
     "Notifier apprise": 'type = "apprise"',
     "Notifier pagerduty": 'routing_key = "0123456789abcdef0123456789abcdef"',
+    "Connection options": URL,
     "Type http": URL,
     "Type exec": 'command = ["/bin/true"]',
     "Type dns": 'type = "dns"\nname = "www.example.org"',
@@ -138,42 +139,12 @@ INSTEAD = {
     ("Type unit", "units"): 'type = "unit"',
     ("Type container", "containers"): 'type = "container"',
     ("Type container", "labels"): 'type = "container"',
-    ("Type http", "client_key_file"): URL + '\nclient_certificate_file = "/none"',
-    ("Type tcp", "client_key_file"): TCP + '\ntls = true\nclient_certificate_file = "/none"',
-    ("Type websocket", "client_key_file"): WEBSOCKET + '\nclient_certificate_file = "/none"',
-    ("Type grpc", "client_key_file"): GRPC + '\ntls = true\nclient_certificate_file = "/none"',
-    ("Type redis", "client_key_file"): REDIS + '\ntls = true\nclient_certificate_file = "/none"',
-    ("Type mysql", "client_key_file"): MYSQL + '\ntls = true\nclient_certificate_file = "/none"',
-    ("Type postgresql", "client_key_file"): POSTGRESQL + '\ntls = true\nclient_certificate_file = "/none"',
+    ("Connection options", "client_key_file"): URL + '\nclient_certificate_file = "/none"',
     ("Type redis", "username"): REDIS + '\npassword = "long enough"',
-    ("Type tls", "client_key_file"): 'type = "tls"\naddress = "h"\nclient_certificate_file = "/none"',
-    ("Type dns", "verify"): 'type = "dns"\nname = "h"\nserver = "h"\nprotocol = "tls"',
-    ("Type dns", "ca_file"): 'type = "dns"\nname = "h"\nserver = "h"\nprotocol = "tls"',
     ("Type dns", "server_name"): 'type = "dns"\nname = "h"\nserver = "h"\nprotocol = "tls"',
     ("Type dns", "port"): 'type = "dns"\nname = "h"\nserver = "h"',
     ("Type dns", "protocol"): 'type = "dns"\nname = "h"\nserver = "h"',
-    ("Type dns", "source_address"): 'type = "dns"\nname = "h"\nserver = "h"',
     ("Type dns", "ip_family"): 'type = "dns"\nname = "h"\nserver = "h"',
-    **{
-        ("Type tcp", name): TCP + "\ntls = true"
-        for name in ("verify", "ca_file", "client_certificate_file", "server_name", "min_tls_version")
-    },
-    **{
-        ("Type redis", name): REDIS + "\ntls = true"
-        for name in ("verify", "ca_file", "client_certificate_file", "server_name", "min_tls_version")
-    },
-    **{
-        ("Type postgresql", name): POSTGRESQL + "\ntls = true"
-        for name in ("verify", "ca_file", "client_certificate_file", "server_name", "min_tls_version")
-    },
-    **{
-        ("Type mysql", name): MYSQL + "\ntls = true"
-        for name in ("verify", "ca_file", "client_certificate_file", "server_name", "min_tls_version")
-    },
-    **{
-        ("Type grpc", name): GRPC + "\ntls = true"
-        for name in ("verify", "ca_file", "client_certificate_file", "server_name", "min_tls_version")
-    },
 }
 # The monitors and notifiers that examples name.
 OTHERS = """
@@ -233,7 +204,9 @@ def settings_with(folder: Path, section: str, name: str, line: str) -> Settings:
     needed = INSTEAD.get((section, name), SECTIONS.get(section, ""))
     needed = "\n".join(line for line in needed.splitlines() if not line.startswith(f"{name} = "))
     kind = section.partition(" ")[0]
-    table = {"Type": "[monitors.x]", "Notifier": "[notifiers.x]"}.get(kind, section).replace("NAME", "x")
+    table = {"Type": "[monitors.x]", "Connection": "[monitors.x]", "Notifier": "[notifiers.x]"}.get(
+        kind, section
+    ).replace("NAME", "x")
     config = folder / "monitord.toml"
     others = OTHERS if section.startswith("[status") else f"{PUBLIC_URL}{OTHERS}"
     others = others if section == "[cluster]" else f"{CLUSTER}{others}"
