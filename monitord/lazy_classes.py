@@ -50,14 +50,14 @@ def _entry_points(group: str) -> Mapping[str, Any]:
     return {point.name: point for point in entry_points(group=group)}
 
 
-def find_class(name: str, own: LazyClasses[ClassT], group: str, base: type[Any]) -> type[ClassT] | None:
+def find_class(name: str, classes: LazyClasses[ClassT], group: str, base: type[Any]) -> type[ClassT] | None:
     """Return the class of a name, of monitord itself or by an entry point of the group; None if there is none.
 
     An entry point cannot replace a class of monitord. Raises TypeError if its object is not a subclass of `base` that
     has the same name, and any exception of a third-party module that cannot be loaded.
     """
-    if name in own:
-        return own[name]
+    if name in classes:
+        return classes[name]
     point = _entry_points(group).get(name)
     if point is None:
         return None
@@ -70,6 +70,6 @@ def find_class(name: str, own: LazyClasses[ClassT], group: str, base: type[Any])
     return loaded
 
 
-def class_names(own: LazyClasses[ClassT], group: str) -> list[str]:
+def class_names(classes: LazyClasses[ClassT], group: str) -> list[str]:
     """Return the names of all available classes in alphabetical order."""
-    return sorted({*own, *_entry_points(group)})
+    return sorted({*classes, *_entry_points(group)})

@@ -34,5 +34,5 @@ def control_socket(environ: Mapping[str, str]) -> Path:
     named = environ.get("MONITORD_SOCKET")
     if named:
         return Path(named)
-    own = user_runtime_directory(environ) / SOCKET_NAME
-    return own if own.exists() and not SYSTEM_SOCKET.exists() else SYSTEM_SOCKET
+    user_socket = user_runtime_directory(environ) / SOCKET_NAME
+    return user_socket if user_socket.exists() and not SYSTEM_SOCKET.exists() else SYSTEM_SOCKET

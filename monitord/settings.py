@@ -369,24 +369,24 @@ def _check_objectives(
     """Report objectives whose monitors do not exist, and those whose window is not stored. `table`: [monitors]."""
     names = table.members()
     for monitor in monitors:
-        own, objective = table.table(monitor.name), monitor.objective
+        section, objective = table.table(monitor.name), monitor.objective
         if isinstance(monitor.options, ObjectiveOptions):
             objective = monitor.options.objective
-            check_selection(own, "monitors", monitor.options.monitors, names)
-            check_tags(own, "monitor_tags", monitor.options.monitor_tags, tags)
+            check_selection(section, "monitors", monitor.options.monitors, names)
+            check_tags(section, "monitor_tags", monitor.options.monitor_tags, tags)
         elif objective is not None:
-            own = own.table("slo")
+            section = section.table("slo")
         if objective is None:
             continue
         window, days = format_duration(objective.window_s), format_duration(history.days_s)
         if not history.enabled:
-            own.error(
+            section.error(
                 "target",
                 "needs the history, which is disabled",
                 "write enabled = true in [history], or remove it",
             )
         elif objective.window_s > history.days_s:
-            own.error(
+            section.error(
                 "window",
                 f'"{window}" is longer than day_retention in [history], which is "{days}"',
                 f'write at most "{days}", or increase day_retention',

@@ -332,7 +332,9 @@ class Alerts:
         """
         to_people = {name for name, worker in self._workers.items() if not worker.notifier.tracks_problems}
         closing = evaluate(alert, current, self._settings, self._clock.now()).notifications
-        self._queue([each for each in closing if each.notifier not in to_people], alert)
+        self._queue(
+            [notification for notification in closing if notification.notifier not in to_people], alert
+        )
 
     # -- isolation, and the wall clock --------------------------------------------------------------------
 

@@ -116,7 +116,9 @@ class DeliveryWorker:
             # Before a retry: after a failure of the database, the message may differ.
             key = self._group[0].message_key if self._group else None
             if key is not None:
-                self._group = [each for each in self._outbox.queued_for(self.name) if each.message_key == key]
+                self._group = [
+                    delivery for delivery in self._outbox.queued_for(self.name) if delivery.message_key == key
+                ]
             if not self._group:
                 await self._collect_group()
             if self._repeated:

@@ -72,9 +72,9 @@ def connection_string(options: argparse.Namespace) -> str:
     if problem := library_problem():
         raise ClusterError(f"psycopg is missing: {problem}", hint="install the package python3-psycopg")
     config: Path = options.config
-    given: str | None = options.database
-    if given is not None:
-        return given
+    option: str | None = options.database
+    if option is not None:
+        return option
     # As the service connects: its user must be able to read `passfile` and the certificates.
     settings = read_settings(config, access=drop_privileges_to_service_user(config), is_start=True)
     if settings.cluster is None:

@@ -60,8 +60,8 @@ class SharedResults:
         values: Mapping[str, object],
         result: Any,
     ) -> None:
-        own = {key: value for key, value in values.items() if key in keys}
-        self._new.append((read, _CachedResult(context, keys, own, result)))
+        read_values = {key: value for key, value in values.items() if key in keys}
+        self._new.append((read, _CachedResult(context, keys, read_values, result)))
 
     def keep(self) -> None:
         """Keep the results of the last table."""

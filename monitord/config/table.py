@@ -553,8 +553,8 @@ class Table:
     def warn(self, key: str, problem: str, hint: str = "") -> None:
         """Record a warning: valid, but does not work on this host. Key "" means the table itself."""
         entry = self.look_up(key) if key else None
-        own = (*self._path, key) if key else self._path
-        self._diagnostics.warn(entry[0] if entry else own, problem, hint)
+        path = (*self._path, key) if key else self._path
+        self._diagnostics.warn(entry[0] if entry else path, problem, hint)
 
     @property
     def is_read_by_other_user(self) -> bool:

@@ -70,9 +70,9 @@ def _references(monitor: MonitorSettings) -> Mapping[str, Sequence[str]]:
     }
 
 
-def _check_names(table: Table, key: str, named: Iterable[str], names: set[str], own: str | None) -> None:
+def _check_names(table: Table, key: str, named: Iterable[str], names: set[str], monitor: str | None) -> None:
     for name in named:
-        if name == own:
+        if name == monitor:
             table.error(key, f"{value_text(name)} is the monitor itself", "remove it")
         elif name not in names:
             near = nearest(name, names)

@@ -274,7 +274,7 @@ def notification_of(record: Mapping[str, Any]) -> Notification:
             siblings=tuple(map(str, record.get("siblings", ()))),
             dependents=tuple(map(str, record.get("dependents", ()))),
             locations=tuple(
-                (str(each["location"]), State(each["state"])) for each in record.get("locations", ())
+                (str(entry["location"]), State(entry["state"])) for entry in record.get("locations", ())
             ),
             is_shared=bool(record.get("is_shared", False)),
             links_expire_at=None if links_expire_at is None else datetime.fromisoformat(links_expire_at),

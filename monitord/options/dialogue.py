@@ -67,23 +67,23 @@ def read_dialogue(table: Table, *, allows_starttls: bool) -> tuple[DialogueStep,
     if len(steps) > MAX_STEPS:
         table.error("dialogue", f"has more than {MAX_STEPS} steps", "remove steps")
     keys = ("send", "expect", "starttls") if allows_starttls else ("send", "expect")
-    return tuple(step for given in steps if (step := _read_step(given, keys)) is not None)
+    return tuple(step for step_table in steps if (step := _read_step(step_table, keys)) is not None)
 
 
-def _read_step(given: Table, keys: Sequence[str]) -> DialogueStep | None:
-    written = {key: value for key in keys if (value := given.raw(key)) is not None}
+def _read_step(table: Table, keys: Sequence[str]) -> DialogueStep | None:
+    written = {key: value for key in keys if (value := table.raw(key)) is not None}
     if len(written) != 1:
-        given.raw("starttls")  # known, but not allowed here
+        table.raw("starttls")  # known, but not allowed here
         forms = ['{ send = "…" }', '{ expect = "…" }', "{ starttls = true }"][: len(keys)]
-        given.error("", "is not a single step", f"write {', '.join(forms[:-1])} or {forms[-1]}")
+        table.error("", "is not a single step", f"write {', '.join(forms[:-1])} or {forms[-1]}")
         return None
     if "send" in written:
-        return SendStep(given.secret("send"), is_hidden=not isinstance(written["send"], str))
+        return SendStep(table.secret("send"), is_hidden=not isinstance(written["send"], str))
     if "expect" in written:
-        pattern = given.value("expect", _pattern, default=None)
+        pattern = table.value("expect", _pattern, default=None)
         return ExpectStep(pattern) if pattern is not None else None
-    if not given.flag("starttls"):
-        given.error("starttls", "false is not a step", "write true, or remove it")
+    if not table.flag("starttls"):
+        table.error("starttls", "false is not a step", "write true, or remove it")
     return StartTlsStep()
 
 

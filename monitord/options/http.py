@@ -397,12 +397,12 @@ def read_user(
         table.error("digest_auth", "excludes basic_auth", "keep one of them")
     if not keys:
         return None, None, False
-    given, uses_digest = table.table(keys[0]), keys[0] == "digest_auth"
-    username = given.text("username")
+    section, uses_digest = table.table(keys[0]), keys[0] == "digest_auth"
+    username = section.text("username")
     if ":" in username:
         kind = "digest" if uses_digest else "basic"
-        given.error("username", f"contains a colon, which {kind} authentication does not allow", "")
-    return username, given.secret("password", default=None), uses_digest
+        section.error("username", f"contains a colon, which {kind} authentication does not allow", "")
+    return username, section.secret("password", default=None), uses_digest
 
 
 def _check_together(table: Table, options: HttpOptions) -> None:

@@ -116,19 +116,19 @@ def _pairs(
     return sorted(pairs, key=beginning)
 
 
-def _is_same_period(one: tuple[datetime, datetime | None], other: tuple[datetime, datetime | None]) -> bool:
-    if abs(one[0] - other[0]) > TOLERANCE or (one[1] is None) is not (other[1] is None):
+def _is_same_period(first: tuple[datetime, datetime | None], other: tuple[datetime, datetime | None]) -> bool:
+    if abs(first[0] - other[0]) > TOLERANCE or (first[1] is None) is not (other[1] is None):
         return False
-    return one[1] is None or other[1] is None or abs(one[1] - other[1]) <= TOLERANCE
+    return first[1] is None or other[1] is None or abs(first[1] - other[1]) <= TOLERANCE
 
 
-def _are_same(one: Sequence[RecordedNotification], other: Sequence[RecordedNotification]) -> bool:
-    if len(one) != len(other):
+def _are_same(first: Sequence[RecordedNotification], other: Sequence[RecordedNotification]) -> bool:
+    if len(first) != len(other):
         return False
     return all(
         (was.notifier, was.kind, was.state) == (becomes.notifier, becomes.kind, becomes.state)
         and abs(was.at - becomes.at) <= TOLERANCE
-        for was, becomes in zip(one, other, strict=True)
+        for was, becomes in zip(first, other, strict=True)
     )
 
 

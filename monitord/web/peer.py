@@ -38,19 +38,19 @@ class Peer:
 def get_peer(endpoint: Any) -> Peer:
     """Return the peer of a transport's socket. The socket of uvloop has no getsockopt, so a duplicate is used."""
     try:
-        with socket.fromfd(endpoint.fileno(), endpoint.family, endpoint.type) as own:
-            if own.family == socket.AF_UNIX:
+        with socket.fromfd(endpoint.fileno(), endpoint.family, endpoint.type) as duplicate:
+            if duplicate.family == socket.AF_UNIX:
                 pid, uid, gid = struct.unpack(
-                    "3i", own.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+                    "3i", duplicate.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
                 )
                 try:
-                    groups = own.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
+                    groups = duplicate.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_BYTES)
                 except OSError:
                     groups = b""
                 return Peer(
                     uid=uid, gid=gid, pid=pid, groups=frozenset(struct.unpack(f"{len(groups) // 4}I", groups))
                 )
-            address, port, *_ = own.getpeername()
+            address, port, *_ = duplicate.getpeername()
             return Peer(address=address, port=port)
     except OSError:  # the client has disconnected, or the socket is closed
         return Peer()

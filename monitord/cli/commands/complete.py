@@ -123,12 +123,12 @@ def complete_line(words: Sequence[str], commands: Sequence[Command]) -> list[str
     if command is None:
         return []
     actions, arguments = actions_of(command_parser(command)), before[index + 1 :]
-    given, at = 0, 0  # the words that are neither options nor their values
+    positional_count, at = 0, 0  # the words that are neither options nor their values
     while at < len(arguments):
         word = arguments[at]
-        given += not word.startswith("-")
+        positional_count += not word.startswith("-")
         at += 1 if _option_without_value(actions, [word]) is None else 2
-    candidates = Candidates(_client_of(before[:index]), has_words=given > 0)
+    candidates = Candidates(_client_of(before[:index]), has_words=positional_count > 0)
     option = _option_without_value(actions, arguments)
     if option is not None:
         return candidates.lines(option, command.name, prefix)
@@ -136,9 +136,9 @@ def complete_line(words: Sequence[str], commands: Sequence[Command]) -> list[str
         return _option_lines(actions, prefix)
     positionals = [action for action in actions if not action.option_strings]
     is_repeated = bool(positionals) and positionals[-1].nargs in {"*", "+"}
-    if given >= len(positionals) and not is_repeated:
+    if positional_count >= len(positionals) and not is_repeated:
         return []
-    return candidates.lines(positionals[min(given, len(positionals) - 1)], command.name, prefix)
+    return candidates.lines(positionals[min(positional_count, len(positionals) - 1)], command.name, prefix)
 
 
 def _of_monitorctl(before: Sequence[str], prefix: str, commands: Sequence[Command]) -> list[str]:

@@ -79,11 +79,11 @@ def account_from_properties(properties: Mapping[str, str]) -> Account | None:
         group = properties.get("Group")
         gid = _gid(group) if group else user.pw_gid
         # systemd adds the groups of which the user is a member, except for root.
-        own = os.getgrouplist(user.pw_name, gid) if user.pw_uid else [gid]
+        groups = os.getgrouplist(user.pw_name, gid) if user.pw_uid else [gid]
         further = [_gid(name) for name in properties.get("SupplementaryGroups", "").split()]
     except KeyError:
         return None
-    return Account(user.pw_uid, gid, frozenset([*own, *further]))
+    return Account(user.pw_uid, gid, frozenset([*groups, *further]))
 
 
 def switch_to(account: Account) -> None:

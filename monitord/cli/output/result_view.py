@@ -103,20 +103,20 @@ def _steps(fields: Json, max_characters: int | None, *, colour: bool) -> Iterato
             step, _, part = name.removeprefix(_STEP).partition(".")
             steps.setdefault(plain(step), {})[part] = field
     label = max(map(len, steps), default=0)
-    for step, own in steps.items():
-        if own.get("outcome") == "skipped":
+    for step, step_fields in steps.items():
+        if step_fields.get("outcome") == "skipped":
             yield f"-     {step:<{label}}  skipped"
             continue
-        status, seconds = plain(str(own.get("status", "-"))), own.get("response_time")
+        status, seconds = plain(str(step_fields.get("status", "-"))), step_fields.get("response_time")
         time = exact_time(seconds) if isinstance(seconds, float | int) else "-"
-        phases = ", ".join(f"{phase} {exact_time(took_s)}" for phase, took_s in _phases(own).items())
+        phases = ", ".join(f"{phase} {exact_time(took_s)}" for phase, took_s in _phases(step_fields).items())
         mark = (
             paint("ok", "pass", colour=colour) + "  "
-            if (own.get("outcome") == "passed")
+            if (step_fields.get("outcome") == "passed")
             else paint("fail", "fail", colour=colour)
         )
         yield f"{mark}  {step:<{label}}  {status:>3}  {time:>{TIME_WIDTH}}  {phases}"
-        for name, field in own.items():
+        for name, field in step_fields.items():
             if name.startswith(_VALUE):
                 shown = value(field, max_characters)
                 yield f"{'':<6}{'':<{label}}  {plain(name.removeprefix(_VALUE))} = {shown}"

@@ -161,8 +161,8 @@ class Pattern:
                 if isinstance(state, _CharacterState) and symbol and state.regex.fullmatch(symbol[0]):
                     states.add(state.then)
             if self._remembered >= MAX_REMEMBERED_MOVES:
-                for each in self._state_sets.values():
-                    each.moves.clear()
+                for state_set in self._state_sets.values():
+                    state_set.moves.clear()
                 self._state_sets.clear()
                 self._remembered = 0
             following = self._state_set(frozenset(states), self._before(symbol))

@@ -64,7 +64,9 @@ class ClockSources:
         if source in _SERVICES:
             return await self._query_service(source, now, timeout_s)
         if source is ClockSource.AUTO:
-            queries = [asyncio.ensure_future(self._query_service(each, now, timeout_s)) for each in _SERVICES]
+            queries = [
+                asyncio.ensure_future(self._query_service(service, now, timeout_s)) for service in _SERVICES
+            ]
             try:
                 status = await _first_synchronized(queries)
             finally:

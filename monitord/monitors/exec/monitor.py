@@ -97,7 +97,9 @@ class ExecMonitor(Monitor[ExecOptions]):
         }
         if outcome.exit_code is not None and not outcome.is_late:
             fields["exit_status"] = outcome.exit_code
-        fields |= {f"perfdata.{each.label}": each.value for each in output.values if each.value is not None}
+        fields |= {
+            f"perfdata.{value.label}": value.value for value in output.values if value.value is not None
+        }
 
         def look_up(name: str, argument: object) -> object:
             if name == EXCERPT:

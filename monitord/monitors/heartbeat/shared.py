@@ -106,9 +106,9 @@ class HeartbeatExchange(Protocol):
         ...
 
 
-def merged(one: HeartbeatFacts, other: HeartbeatFacts) -> HeartbeatFacts:
+def merged(first: HeartbeatFacts, other: HeartbeatFacts) -> HeartbeatFacts:
     """Return all that is known from both."""
-    both = (one, other)
+    both = (first, other)
     received = [(facts.last_signal_at, facts.node) for facts in both if facts.last_signal_at is not None]
     _, created_by = min((facts.began_at, facts.node) for facts in both)
     last_signal_at, node = max(received, default=(None, created_by))
@@ -121,15 +121,15 @@ def merged(one: HeartbeatFacts, other: HeartbeatFacts) -> HeartbeatFacts:
     ]
     resumed_at, paused_from = max(pauses, default=(None, None))
     return HeartbeatFacts(
-        began_at=min(one.began_at, other.began_at),
+        began_at=min(first.began_at, other.began_at),
         node=node,
         last_signal_at=last_signal_at,
-        starts=_newest(one.starts + other.starts),
-        ends=_newest(one.ends + other.ends),
-        succeeded_at=_latest(one.succeeded_at, other.succeeded_at),
+        starts=_newest(first.starts + other.starts),
+        ends=_newest(first.ends + other.ends),
+        succeeded_at=_latest(first.succeeded_at, other.succeeded_at),
         message_at=message_at,
         message=message or None,
-        missed_at=_latest(one.missed_at, other.missed_at),
+        missed_at=_latest(first.missed_at, other.missed_at),
         paused_from=paused_from,
         resumed_at=resumed_at,
     )
@@ -174,10 +174,12 @@ def record_of(
             back_at = until
     record = HeartbeatRecord(facts.began_at, facts.began_at, absent_from=absent_from, back_at=back_at)
     missed_at = facts.missed_at
-    for each in sorted((*facts.starts, *facts.ends), key=lambda signal: signal.at):
-        if each.at <= known_until:
-            record = with_missed_deadline(record, schedule, each.at, missed_at)
-        record = with_heartbeat(record, Heartbeat(each.signal, each.exit_status, None, each.run_id), each.at)
+    for received in sorted((*facts.starts, *facts.ends), key=lambda signal: signal.at):
+        if received.at <= known_until:
+            record = with_missed_deadline(record, schedule, received.at, missed_at)
+        record = with_heartbeat(
+            record, Heartbeat(received.signal, received.exit_status, None, received.run_id), received.at
+        )
     record = replace(
         record,
         seen_at=now,
@@ -267,5 +269,5 @@ def _rank(signal: ReceivedSignal) -> tuple[datetime, str, int, str]:
     return signal.at, signal.signal.value, status, signal.run_id or ""
 
 
-def _latest(one: datetime | None, other: datetime | None) -> datetime | None:
-    return max((time for time in (one, other) if time is not None), default=None)
+def _latest(first: datetime | None, other: datetime | None) -> datetime | None:
+    return max((time for time in (first, other) if time is not None), default=None)

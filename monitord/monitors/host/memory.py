@@ -199,7 +199,7 @@ def read_memory(files: KernelFiles) -> Memory | None:
     swap_used = max(swap_total - meminfo.get("SwapFree", 0), 0)
     pressure = files.read_pressure("memory")
     limits = [_number(files, name) for name in ("memory.max", "memory.high")]
-    limit = min((each for each in limits if each is not None), default=None)
+    limit = min((value for value in limits if value is not None), default=None)
     group = dict(parse_numbers(files.read_cgroup("memory.stat") or ""))
     for name in ("memory.current", "memory.swap.max", "memory.swap.current"):
         if (number := _number(files, name)) is not None:

@@ -121,8 +121,8 @@ class JournalMonitor(Monitor[JournalOptions]):
         fields = dict(options.matches)
         is_named = "monitord" in fields.get("SYSLOG_IDENTIFIER", ())
         if not is_named and not any(name.startswith(_NOT_LEFT_OUT) for name in fields):
-            own = own_unit(self._own_cgroup.read_text())
-            excludes = () if own is None else ((own[0], unit_family(own[1])),)
+            unit = own_unit(self._own_cgroup.read_text())
+            excludes = () if unit is None else ((unit[0], unit_family(unit[1])),)
         query = JournalQuery(
             matches=options.matches,
             pattern=options.pattern,

@@ -110,14 +110,14 @@ def _vocabulary(steps: tuple[tuple[str, tuple[str, ...]], ...]) -> Vocabulary:
     fields: dict[str, FieldType] = dict(_SHARED_FIELDS)
     bounds: dict[str, Bounds] = dict(_SHARED_BOUNDS)
     for step, values in steps:
-        own: dict[str, tuple[FieldType, Bounds | None]] = {
+        step_fields: dict[str, tuple[FieldType, Bounds | None]] = {
             "outcome": (FieldType.TEXT, Bounds(values=_OUTCOMES)),
             "status": (FieldType.NUMBER, RESPONSE.bounds["status"]),
             "response_time": (FieldType.DURATION, LATENCY),
             **dict.fromkeys(PHASE_FIELDS.values(), (FieldType.DURATION, LATENCY)),
             **{f"value.{name}": (FieldType.TEXT, None) for name in values},
         }
-        for name, (kind, bound) in own.items():
+        for name, (kind, bound) in step_fields.items():
             fields[f"step.{step}.{name}"] = kind
             if bound is not None:
                 bounds[f"step.{step}.{name}"] = bound
@@ -322,8 +322,8 @@ class StepsMonitor(Monitor[StepsOptions]):
             subject, outcome, note, detail = map(masking.mask, self._described(last, len(run.results)))
         else:
             subject, outcome, note = counted(count, "step"), "all steps passed", ""
-            each = ", ".join(f"{result.step.name} {result.duration_s:.3f} s" for result in run.results)
-            detail = f"{counted(count, 'step')} passed, {duration_s:.3f} s: {each}"
+            durations = ", ".join(f"{result.step.name} {result.duration_s:.3f} s" for result in run.results)
+            detail = f"{counted(count, 'step')} passed, {duration_s:.3f} s: {durations}"
         fields: dict[str, FieldValue] = {
             "response_time": duration_s,
             "steps": count,
@@ -409,12 +409,14 @@ class StepsMonitor(Monitor[StepsOptions]):
         fields: dict[str, FieldValue] = {}
         masking: Masking | None = None
         for result in run.results:
-            own: dict[str, FieldValue] = {"outcome": "passed" if result.reason is Reason.OK else "failed"}
+            step_fields: dict[str, FieldValue] = {
+                "outcome": "passed" if result.reason is Reason.OK else "failed"
+            }
             if result.outcome is not None:
                 if result.outcome.status is not None:
-                    own["status"] = result.outcome.status
-                own["response_time"] = result.duration_s
-                own |= {
+                    step_fields["status"] = result.outcome.status
+                step_fields["response_time"] = result.duration_s
+                step_fields |= {
                     PHASE_FIELDS[phase]: seconds
                     for phase, seconds in result.outcome.phases.items()
                     if seconds
@@ -423,10 +425,10 @@ class StepsMonitor(Monitor[StepsOptions]):
                 if value.name in result.values and not value.is_secret:
                     # Another part of the same response may be secret, and contained in this value.
                     masking = masking or run.masking(self.secrets())
-                    own[f"value.{value.name}"] = shortened(
+                    step_fields[f"value.{value.name}"] = shortened(
                         masking.mask(result.values[value.name]), MAX_SHOWN_VALUE_CHARACTERS
                     )
-            fields |= {f"step.{result.step.name}.{name}": value for name, value in own.items()}
+            fields |= {f"step.{result.step.name}.{name}": value for name, value in step_fields.items()}
         for step in self._steps[len(run.results) :]:
             fields[f"step.{step.name}.outcome"] = "skipped"
         return fields

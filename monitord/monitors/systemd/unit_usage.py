@@ -94,9 +94,11 @@ class ResourceRates:
         used.add_share("unit.tasks_percent", now.tasks, now.tasks_max, _NO_TASKS, "the unit has no TasksMax=")
         used.add("unit.received", now.received_bytes, _NO_IP)
         used.add("unit.sent", now.sent_bytes, _NO_IP)
-        self._add_rate(used, "unit.cpu_percent", lambda each: each.cpu_s, now, now_s, 100.0, _NO_CPU)
-        self._add_rate(used, "unit.received_rate", lambda each: each.received_bytes, now, now_s, 1.0, _NO_IP)
-        self._add_rate(used, "unit.sent_rate", lambda each: each.sent_bytes, now, now_s, 1.0, _NO_IP)
+        self._add_rate(used, "unit.cpu_percent", lambda sample: sample.cpu_s, now, now_s, 100.0, _NO_CPU)
+        self._add_rate(
+            used, "unit.received_rate", lambda sample: sample.received_bytes, now, now_s, 1.0, _NO_IP
+        )
+        self._add_rate(used, "unit.sent_rate", lambda sample: sample.sent_bytes, now, now_s, 1.0, _NO_IP)
         self._before, self._before_s = now, now_s
         return used
 

@@ -272,12 +272,12 @@ def tls_fields(tls: ssl.SSLObject, *, certificate: bool) -> TlsFields:
 
 
 def _certificate_fields(tls: ssl.SSLObject) -> CertificateFields | None:
-    own = tls.getpeercert(binary_form=True)
-    if own is None:
+    leaf_der = tls.getpeercert(binary_form=True)
+    if leaf_der is None:
         return None
     try:
-        leaf = parse_certificate(own)
-        chain = [leaf, *(parse_certificate(der) for der in _verified_chain(tls) if der != own)]
+        leaf = parse_certificate(leaf_der)
+        chain = [leaf, *(parse_certificate(der) for der in _verified_chain(tls) if der != leaf_der)]
     except ValueError:
         return None
     return CertificateFields(

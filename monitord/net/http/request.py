@@ -120,19 +120,19 @@ class HttpRequest:
             credentials.append("")
         if self.bearer_token is not None:
             credentials.append(f"Bearer {self.bearer_token}")
-        own = check_headers(self.headers)
-        if "authorization" in {name.lower() for name in own}:
+        headers = check_headers(self.headers)
+        if "authorization" in {name.lower() for name in headers}:
             credentials.append("")
         if len(credentials) > 1:
             raise InvalidValueError("has more than one kind of authentication", "keep one")
         if credentials and credentials[0]:
-            own["Authorization"] = _checked_value("Authorization", credentials[0])
-        host = next((value for name, value in own.items() if name.lower() == "host"), None)
+            headers["Authorization"] = _checked_value("Authorization", credentials[0])
+        host = next((value for name, value in headers.items() if name.lower() == "host"), None)
         if target.socket_path is not None and host is not None:
             target = _named(target, host)
         object.__setattr__(self, "target", target)
-        object.__setattr__(self, "requests_upgrade", "upgrade" in {name.lower() for name in own})
-        object.__setattr__(self, "_own_headers", own)
+        object.__setattr__(self, "requests_upgrade", "upgrade" in {name.lower() for name in headers})
+        object.__setattr__(self, "_own_headers", headers)
         object.__setattr__(self, "_own_host", host)
         self._read_proxy()
 

@@ -98,14 +98,14 @@ class ContainerFetcher(Fetcher[ContainerDiscoveryOptions]):
         targets: list[DiscoveredTarget] = []
         prefix = self.options.label_prefix
         for row in sorted(rows, key=lambda row: row.name):
-            own = {
+            options = {
                 _UNUSABLE.sub("_", name.removeprefix(prefix)): value
                 for name, value in sorted(row.labels.items())
                 if name.startswith(prefix)
             }
-            if not own or row.status in _NOT_TARGETS:
+            if not options or row.status in _NOT_TARGETS:
                 continue
-            enable = own.pop("enable", "true").lower()
+            enable = options.pop("enable", "true").lower()
             if enable == "false":
                 continue
             if enable != "true":
@@ -114,13 +114,13 @@ class ContainerFetcher(Fetcher[ContainerDiscoveryOptions]):
                 )
                 continue
             try:
-                address = address_of(row, own.get("network"), own.get("port"), prefix)
+                address = address_of(row, options.get("network"), options.get("port"), prefix)
             except InvalidValueError as error:
                 targets.append(DiscoveredTarget(row.name, {}, error.problem))
                 continue
             if address:
                 self._addresses[row.id] = address
-            targets.append(DiscoveredTarget(self._addresses.get(row.id, ""), _labels_of(row, own)))
+            targets.append(DiscoveredTarget(self._addresses.get(row.id, ""), _labels_of(row, options)))
         self._addresses = {row.id: self._addresses[row.id] for row in rows if row.id in self._addresses}
         return targets
 
@@ -139,12 +139,12 @@ def address_of(row: ContainerRow, network: str | None, port: str | None, prefix:
     host = next(iter(addresses.values()), "") if network is None else addresses.get(network, "")
     if row.is_in_host_network:
         host = "127.0.0.1"
-    ports = sorted(row.ports, key=lambda each: (each.private, each.public or 0))
+    ports = sorted(row.ports, key=lambda mapping: (mapping.private, mapping.public or 0))
     if not host:
-        for each in ports:
-            if each.public is not None and (port is None or each.private == int(port)):
-                host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(each.ip, each.ip)  # noqa: S104
-                port = str(each.public)
+        for mapping in ports:
+            if mapping.public is not None and (port is None or mapping.private == int(port)):
+                host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(mapping.ip, mapping.ip)  # noqa: S104
+                port = str(mapping.public)
                 break
         else:
             return ""
@@ -154,13 +154,13 @@ def address_of(row: ContainerRow, network: str | None, port: str | None, prefix:
     return host if port is None else f"{host}:{port}"
 
 
-def _labels_of(row: ContainerRow, own: Mapping[str, str]) -> dict[str, str]:
+def _labels_of(row: ContainerRow, options: Mapping[str, str]) -> dict[str, str]:
     """The labels of the target. Other labels of the container are included up to the limits."""
     labels: dict[str, Any] = {
         f"{CONTAINER}name": row.name,
         f"{CONTAINER}id": row.id,
         f"{CONTAINER}image": row.image,
-        **own,
+        **options,
     }
     for name, value in sorted(row.labels.items()):
         if len(labels) < MAX_LABELS and len(value) <= MAX_LABEL_CHARACTERS:

@@ -162,18 +162,18 @@ def named_targets(
     targets: dict[str, Mapping[str, Any]] = {}
     problems: dict[str, str] = {}
     duplicates = 0
-    for each in discovered:
+    for target in discovered:
         pause()
-        if each.problem:
-            problems[each.address] = each.problem
+        if target.problem:
+            problems[target.address] = target.problem
             continue
-        if not is_selected(each, rules):
+        if not is_selected(target, rules):
             continue
-        data = {"address": each.address, "labels": dict(each.labels)}
+        data = {"address": target.address, "labels": dict(target.labels)}
         try:
-            name = usable_name(rendered(rules.name, values_of(each.address, each.labels)))
+            name = usable_name(rendered(rules.name, values_of(target.address, target.labels)))
         except InvalidValueError as error:
-            problems[each.address] = f"name: {error}"
+            problems[target.address] = f"name: {error}"
             continue
         present = targets.setdefault(name, data)
         if present is not data and present != data and duplicates < MAX_DUPLICATES:

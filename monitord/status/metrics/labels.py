@@ -23,15 +23,15 @@ def labels_of(tags_by_monitor: Mapping[str, Sequence[str]]) -> dict[str, dict[st
     """Return all labels of each monitor, including its name."""
     split: dict[str, tuple[dict[str, str], list[str]]] = {}
     for name, tags in tags_by_monitor.items():
-        own: dict[str, str] = {}
+        from_tags: dict[str, str] = {}
         plain: list[str] = []
         for tag in tags:
             match = LABEL.fullmatch(tag)
-            if match is None or match[1] in RESERVED or match[1].startswith("__") or match[1] in own:
+            if match is None or match[1] in RESERVED or match[1].startswith("__") or match[1] in from_tags:
                 plain.append(tag)
             else:
-                own[match[1]] = match[2]
-        split[name] = own, plain
+                from_tags[match[1]] = match[2]
+        split[name] = from_tags, plain
     keys = sorted({key for labels, _ in split.values() for key in labels})
     return {
         name: {

@@ -161,7 +161,7 @@ def cluster_json(view: "ClusterView", hosts: Mapping[str, Mapping[str, int]] = {
     """
     nodes = sorted(view.membership.nodes, key=lambda node: (node.location, node.name))
     counts = vote_counts(view)
-    own = next((node for node in nodes if node.name == view.node), None)
+    this_node = next((node for node in nodes if node.name == view.node), None)
     database = view.database
     return {
         "node": view.node,
@@ -169,7 +169,7 @@ def cluster_json(view: "ClusterView", hosts: Mapping[str, Mapping[str, int]] = {
         "is_settled": view.is_settled,
         "alone_since": text_of(view.alone_since),
         "shared_monitors": len(view.shared),
-        "nodes": [_node(node, own, view, hosts) for node in nodes],
+        "nodes": [_node(node, this_node, view, hosts) for node in nodes],
         "locations": [
             {
                 "name": location,
@@ -220,7 +220,7 @@ def cluster_json(view: "ClusterView", hosts: Mapping[str, Mapping[str, int]] = {
 
 
 def _node(
-    node: "Node", own: "Node | None", view: "ClusterView", hosts: Mapping[str, Mapping[str, int]]
+    node: "Node", this_node: "Node | None", view: "ClusterView", hosts: Mapping[str, Mapping[str, int]]
 ) -> Json:
     of_location = sum(
         other.checked_monitors
@@ -239,8 +239,8 @@ def _node(
         "version": node.version,
         "configuration": node.configuration,
         "is_configuration_equal": None
-        if own is None or not _should_agree(node, own)
-        else node.configuration == own.configuration,
+        if this_node is None or not _should_agree(node, this_node)
+        else node.configuration == this_node.configuration,
         "configuration_differences": _differences(node, view),
         "checked_monitors": node.checked_monitors,
         "share_of_location": node.checked_monitors / of_location if node.is_live and of_location else None,

@@ -49,7 +49,7 @@ class ShownHostMonitor:
 
 def host_monitors(view: "ClusterView") -> list[ShownHostMonitor]:
     """Return the monitors of the other hosts, the worst first, then by name."""
-    return sorted(_shown(view), key=lambda each: (_RANKS[each.state], each.name))
+    return sorted(_shown(view), key=lambda monitor: (_RANKS[monitor.state], monitor.name))
 
 
 def _shown(view: "ClusterView") -> Iterator[ShownHostMonitor]:
@@ -58,8 +58,8 @@ def _shown(view: "ClusterView") -> Iterator[ShownHostMonitor]:
             continue
         age_s = node.seen_ago_s + view.membership_age_s
         loss = _loss(node, view)
-        for each in view.host_monitors.get(node.name, {}).values():
-            shown = _reported(each, node, age_s)
+        for reported in view.host_monitors.get(node.name, {}).values():
+            shown = _reported(reported, node, age_s)
             if loss is not None and shown.state is not State.PAUSED:
                 since, reason, text = loss
                 last = f"; it was {shown.state.value}" + (f": {shown.detail}" if shown.detail else "")
@@ -69,23 +69,23 @@ def _shown(view: "ClusterView") -> Iterator[ShownHostMonitor]:
             yield shown
 
 
-def _reported(each: "HostMonitor", node: "Node", age_s: float) -> ShownHostMonitor:
-    state = each.state or State.UNKNOWN
+def _reported(monitor: "HostMonitor", node: "Node", age_s: float) -> ShownHostMonitor:
+    state = monitor.state or State.UNKNOWN
     return ShownHostMonitor(
-        f"{node.name}/{each.monitor}",
+        f"{node.name}/{monitor.monitor}",
         node.name,
         node.location,
-        each.monitor,
-        each.type_name,
-        each.tags,
+        monitor.monitor,
+        monitor.type_name,
+        monitor.tags,
         state,
-        each.since,
-        each.reason,
-        each.detail,
+        monitor.since,
+        monitor.reason,
+        monitor.detail,
         state,
         age_s,
-        each.acknowledged_by,
-        each.maintenance,
+        monitor.acknowledged_by,
+        monitor.maintenance,
     )
 
 
@@ -115,8 +115,8 @@ def host_counts(view: "ClusterView") -> dict[str, Counter[str]]:
     counts: dict[str, Counter[str]] = {
         node.name: Counter() for node in view.membership.nodes if node.name != view.node
     }
-    for each in _shown(view):
-        counts[each.host][each.state.value] += 1
+    for monitor in _shown(view):
+        counts[monitor.host][monitor.state.value] += 1
     return counts
 
 
@@ -127,25 +127,25 @@ def host_monitors_json(view: "ClusterView", query: QueryValues, name: str) -> Js
     return {
         "monitors": [
             {
-                "name": each.name,
-                "host": each.host,
-                "location": each.location,
-                "monitor": each.monitor,
-                "type": each.type_name,
-                "tags": list(each.tags),
-                "state": each.state.value,
-                "since": text_of(each.since),
-                "reason": each.reason.value,
-                "detail": each.detail,
-                "reported_state": each.reported_state.value,
-                "age_s": round(each.age_s, 3),
-                "acknowledged_by": each.acknowledged_by,
-                "maintenance_window": each.maintenance,
+                "name": monitor.name,
+                "host": monitor.host,
+                "location": monitor.location,
+                "monitor": monitor.monitor,
+                "type": monitor.type_name,
+                "tags": list(monitor.tags),
+                "state": monitor.state.value,
+                "since": text_of(monitor.since),
+                "reason": monitor.reason.value,
+                "detail": monitor.detail,
+                "reported_state": monitor.reported_state.value,
+                "age_s": round(monitor.age_s, 3),
+                "acknowledged_by": monitor.acknowledged_by,
+                "maintenance_window": monitor.maintenance,
             }
-            for each in host_monitors(view)
-            if (not states or each.state.value in states)
-            and (not types or each.type_name in types)
-            and tags.issubset(each.tags)
-            and (not name or pattern.search(each.name))
+            for monitor in host_monitors(view)
+            if (not states or monitor.state.value in states)
+            and (not types or monitor.type_name in types)
+            and tags.issubset(monitor.tags)
+            and (not name or pattern.search(monitor.name))
         ]
     }

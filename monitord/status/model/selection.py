@@ -47,9 +47,9 @@ class Selection:
     skipped: Mapping[str, str]
 
 
-def matcher_of(given: Mapping[str, Any]) -> Matcher:
+def matcher_of(body: Mapping[str, Any]) -> Matcher:
     """The matcher of a body. Raises BadInput if it has no names, patterns or tags."""
-    matcher = Matcher(given.get("names", ()), given.get("patterns", ()), given.get("tags", ()))
+    matcher = Matcher(body.get("names", ()), body.get("patterns", ()), body.get("tags", ()))
     if not (matcher.names or matcher.patterns or matcher.tags):
         raise BadInput([InputError("names", "no monitor is selected", "write names, patterns or tags")])
     return matcher

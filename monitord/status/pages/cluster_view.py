@@ -104,17 +104,17 @@ class HostRows:
 def _host_rows(view: "ClusterView") -> tuple[HostRow, ...]:
     return tuple(
         HostRow(
-            each.name,
-            each.type_name,
-            each.state,
-            each.since,
-            each.detail,
-            "" if each.reason is Reason.OK else each.reason.value,
-            tuple(filter(None, ("acknowledged" * bool(each.acknowledged_by), each.maintenance or ""))),
-            each.tags,
-            " ".join((each.name, each.type_name, *each.tags, each.detail)).casefold(),
+            monitor.name,
+            monitor.type_name,
+            monitor.state,
+            monitor.since,
+            monitor.detail,
+            "" if monitor.reason is Reason.OK else monitor.reason.value,
+            tuple(filter(None, ("acknowledged" * bool(monitor.acknowledged_by), monitor.maintenance or ""))),
+            monitor.tags,
+            " ".join((monitor.name, monitor.type_name, *monitor.tags, monitor.detail)).casefold(),
         )
-        for each in host_monitors(view)
+        for monitor in host_monitors(view)
     )
 
 

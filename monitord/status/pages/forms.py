@@ -59,9 +59,9 @@ class SilenceForm:
     comment: str = ""
 
     @classmethod
-    def of(cls, given: Mapping[str, str]) -> "SilenceForm":
+    def of(cls, submitted: Mapping[str, str]) -> "SilenceForm":
         names = [field.name for field in fields(cls)]
-        return cls(**{name: given[name][:MAX_FIELD_CHARACTERS] for name in names if name in given})
+        return cls(**{name: submitted[name][:MAX_FIELD_CHARACTERS] for name in names if name in submitted})
 
     def matcher(self, known: Iterable[str]) -> Matcher:
         """Return the selection; a line that is a name in `known` is not a pattern. Raises InvalidValueError."""
@@ -121,15 +121,15 @@ def _lines(text: str) -> list[str]:
 def _moment(text: str, zone: str) -> datetime:
     """Read the value of <input type="datetime-local"> (HTML, section 4.10.5.1.11). Raises InvalidValueError."""
     try:
-        given = datetime.fromisoformat(text)
+        written = datetime.fromisoformat(text)
     except ValueError:
         raise InvalidValueError("is not a time", "write a date and a time such as 2026-01-31T18:00") from None
-    if given.tzinfo is None and not is_zone(zone):
+    if written.tzinfo is None and not is_zone(zone):
         raise InvalidValueError(
             f"has the unknown time zone {shortened(zone, 50)!r}", "append Z and write it in UTC"
         )
     try:
-        moment = first_utc(given, zone) if given.tzinfo is None else given.astimezone(UTC)
+        moment = first_utc(written, zone) if written.tzinfo is None else written.astimezone(UTC)
     except OverflowError:
         raise InvalidValueError("is out of range", "write a time in the next 366 days") from None
     if moment is None:

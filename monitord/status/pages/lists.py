@@ -140,20 +140,20 @@ class ListHandlers:
             and (not status or delivery.status.value == status)
         ]
         start = (int(number) - 1) * NOTIFICATIONS_PER_PAGE
-        given = {"monitor": monitor, "notifier": notifier, "status": status}
+        filters = {"monitor": monitor, "notifier": notifier, "status": status}
         values = {
             "deliveries": [
                 view_of(delivery) for delivery in selected[start : start + NOTIFICATIONS_PER_PAGE]
             ],
             "total": len(selected),
-            "given": given,
-            "is_filtered": any(given.values()),
+            "given": filters,
+            "is_filtered": any(filters.values()),
             "statuses": statuses,
             "notifiers": sorted(notifiers),
             "has_notifiers": bool(self._parts.alerts.workers),
             "number": int(number),
-            "newer": None if start == 0 else _page_link(given, int(number) - 1),
-            "older": _page_link(given, int(number) + 1)
+            "newer": None if start == 0 else _page_link(filters, int(number) - 1),
+            "older": _page_link(filters, int(number) + 1)
             if len(selected) > start + NOTIFICATIONS_PER_PAGE
             else None,
             "known": frozenset(self._parts.dispatcher.entries),
@@ -161,8 +161,8 @@ class ListHandlers:
         return await self._frame.page(request, "notifications.html", values)
 
 
-def _page_link(given: dict[str, str], number: int) -> str:
-    return "?" + urlencode({name: value for name, value in {**given, "page": str(number)}.items() if value})
+def _page_link(filters: dict[str, str], number: int) -> str:
+    return "?" + urlencode({name: value for name, value in {**filters, "page": str(number)}.items() if value})
 
 
 def _selection(names: Sequence[str], tags: Iterable[str]) -> SelectionView:

@@ -31,8 +31,8 @@ class Filter:
     @property
     def query(self) -> str:
         """The query of a URL, with its question mark; "./" without a filter."""
-        given = {"q": self.words, "state": self.state, "tag": self.tag}
-        text = urlencode({name: value for name, value in given.items() if value})
+        parameters = {"q": self.words, "state": self.state, "tag": self.tag}
+        text = urlencode({name: value for name, value in parameters.items() if value})
         return f"?{text}" if text else "./"
 
 

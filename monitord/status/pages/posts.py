@@ -41,10 +41,10 @@ class PostForm:
     text: str = ""
 
     @classmethod
-    def of(cls, given: Mapping[str, str]) -> "PostForm":
+    def of(cls, submitted: Mapping[str, str]) -> "PostForm":
         names = [field.name for field in fields(cls)]
         # Browsers send the lines of a text area with CR LF, and count one character (HTML, section 4.10.11).
-        texts = {name: given[name].replace("\r\n", "\n") for name in names if name in given}
+        texts = {name: submitted[name].replace("\r\n", "\n") for name in names if name in submitted}
         return cls(**{name: text[:MAX_FIELD_CHARACTERS] for name, text in texts.items()})
 
     def read_status(self, errors: FieldErrors) -> PostStatus:
