@@ -27,14 +27,25 @@ def time_text(moment: datetime) -> str:
 def with_times_in(zone: tzinfo | None, text: str) -> str:
     """The text with its times (`time_text`) in this zone, and without the name of the zone."""
 
-    def in_zone(match: re.Match[str]) -> str:
+    def replaced(match: re.Match[str]) -> str:
         try:
             moment = datetime.fromisoformat(f"{match[1]}T{match[2]}Z")
         except ValueError:  # a date that does not exist, in the text of a peer
             return match[0]
-        return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}"
+        return f"{in_zone(moment, zone):%Y-%m-%d %H:%M:%S}"
 
-    return TIME_IN_TEXT.sub(in_zone, text)
+    return TIME_IN_TEXT.sub(replaced, text)
+
+
+def in_zone(moment: datetime, zone: tzinfo | None = None) -> datetime:
+    """Return the moment in a zone; None: in that of this host. If the zone has another year than 1 to 9999, in UTC.
+
+    A certificate without an end is valid until 9999-12-31 23:59:59 UTC (RFC 5280, section 4.1.2.5).
+    """
+    try:
+        return moment.astimezone(zone)
+    except OverflowError:
+        return moment.astimezone(UTC)
 
 
 class Clock(Protocol):

@@ -4,10 +4,11 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from monitord.clock import Clock, LocalZone, SystemClock
+from monitord.clock import Clock, LocalZone, SystemClock, in_zone, with_times_in
 
 
 @pytest.fixture
@@ -31,6 +32,21 @@ def test_wall_clock_time_is_in_utc(clock: Clock) -> None:
 def test_suspended_time_is_the_difference_of_the_boot_clock_and_the_monotonic_clock(clock: Clock) -> None:
     boot_before_monotonic = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
     assert clock.suspended_s() == pytest.approx(boot_before_monotonic, abs=1.0)
+
+
+@pytest.mark.parametrize(
+    ("moment", "zone"),
+    [("9999-12-31 23:59:59", "Asia/Tokyo"), ("0001-01-01 00:00:00", "America/New_York")],
+)
+def test_time_whose_year_does_not_exist_in_the_zone_stays_in_utc(moment: str, zone: str) -> None:
+    """Certificates, domains and the texts of peers can have these times."""
+    at = datetime.fromisoformat(f"{moment}Z")
+    assert in_zone(at, ZoneInfo(zone)) == at
+    text = f"valid until {moment} UTC, then 2026-01-31 12:00:00 UTC or 0000-00-00 00:00:00 UTC"
+    shown = with_times_in(ZoneInfo(zone), text)
+    # The year has four digits on every system only in ISO 8601.
+    assert moment.lstrip("0") in shown
+    assert "2026-01-31 12:00:00" not in shown
 
 
 class FakeLibrary:

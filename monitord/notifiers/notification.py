@@ -12,7 +12,7 @@ from enum import Enum
 from hashlib import blake2b
 from typing import Any
 
-from monitord.clock import with_times_in
+from monitord.clock import in_zone, with_times_in
 from monitord.model import WORST_FIRST, MonitorContext, Reason, Severity, State
 from monitord.text import first_of
 from monitord.units import format_duration
@@ -553,4 +553,4 @@ def _json_time(moment: datetime) -> str:
 
 
 def _time_text(moment: datetime, zone: tzinfo | None) -> str:
-    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}"
+    return f"{in_zone(moment, zone):%Y-%m-%d %H:%M:%S}"

@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from monitord.clock import in_zone
 from monitord.public_pages.build import day_at
 from monitord.public_pages.content import (
     DayState,
@@ -66,11 +67,11 @@ class PageTexts:
 
     def moment(self, at: datetime) -> str:
         """Return date and time in the zone of the page."""
-        return self.locale.moment_text(at.astimezone(self._zone))
+        return self.locale.moment_text(in_zone(at, self._zone))
 
     def period(self, begins_at: datetime, ends_at: datetime) -> str:
         """Return a period; its end without the date if it is on the same day."""
-        begins, ends = begins_at.astimezone(self._zone), ends_at.astimezone(self._zone)
+        begins, ends = in_zone(begins_at, self._zone), in_zone(ends_at, self._zone)
         is_same_day = begins.date() == ends.date()
         end = self.locale.clock_text(ends) if is_same_day else self.locale.moment_text(ends)
         return f"{self.locale.moment_text(begins)} \N{EN DASH} {end}"

@@ -3,7 +3,7 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from monitord.clock import with_times_in
+from monitord.clock import in_zone, with_times_in
 from monitord.model import State, Verdict
 from monitord.monitors.objective import target_text
 from monitord.reports.model import Figures, MonitorReport, Report, ReportedIncident, ReportedObjective
@@ -23,7 +23,7 @@ def zone_of(report: Report) -> ZoneInfo | None:
 
 def local(report: Report, moment: datetime) -> str:
     """ "2026-10-05 14:03", in the zone of the report."""
-    return f"{moment.astimezone(zone_of(report)):%Y-%m-%d %H:%M}"
+    return f"{in_zone(moment, zone_of(report)):%Y-%m-%d %H:%M}"
 
 
 def zone_name(report: Report) -> str:

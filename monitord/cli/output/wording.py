@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from monitord.clock import TIME_IN_TEXT
+from monitord.clock import TIME_IN_TEXT, in_zone
 from monitord.text import plain
 from monitord.units import format_duration, format_percent
 
@@ -50,12 +50,12 @@ def span(seconds: float) -> str:
 
 def local(text: str) -> str:
     """ "2026-01-31 18:00:00" in the local time zone."""
-    return moment_of(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return in_zone(moment_of(text)).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def zone_of(moment: datetime) -> str:
     """The name of the local time zone at that moment: "CET", "UTC"."""
-    return moment.astimezone().tzname() or ""
+    return in_zone(moment).tzname() or ""
 
 
 def zone(texts: Iterable[str | None]) -> str:
@@ -83,7 +83,7 @@ class LocalTimes:
         self._zone = zone
 
     def moment(self, moment: str) -> str:
-        time = moment_of(moment).astimezone()
+        time = in_zone(moment_of(moment))
         previous, self._zone = self._zone, zone_of(time)
         return f"{time:%Y-%m-%d %H:%M:%S}" + ("" if self._zone == previous else f" {self._zone}")
 
@@ -93,12 +93,12 @@ class LocalTimes:
     def _local(self, match: re.Match[str]) -> str:
         try:
             return self.moment(f"{match[1]}T{match[2]}Z")
-        except (ValueError, OverflowError):  # a text of a peer that is not a time
+        except ValueError:  # a text of a peer that is not a time
             return match[0]
 
 
 def clock_time(text: str) -> str:
-    return moment_of(text).astimezone().strftime("%H:%M:%S")
+    return in_zone(moment_of(text)).strftime("%H:%M:%S")
 
 
 def short_time(seconds: float | None) -> str:

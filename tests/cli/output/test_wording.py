@@ -9,7 +9,9 @@ from monitord.cli.output.wording import (
     LocalTimes,
     acknowledgement,
     cells,
+    clock_time,
     coarse,
+    local_with_zone,
     percent,
     short_time,
     shorten,
@@ -134,3 +136,16 @@ def test_local_times_name_the_zone_once(monkeypatch: pytest.MonkeyPatch, zone: s
 def test_long_name_is_shortened_in_the_middle() -> None:
     assert shorten_within("web-01", 6) == "web-01"
     assert shorten_within("web-01.eu-central.example.org", 12) == "web-01….org"[:6] + "…e.org"
+
+
+@pytest.mark.parametrize(
+    ("zone", "moment"), [("Asia/Tokyo", "9999-12-31T23:59:59Z"), ("America/New_York", "0001-01-01T00:00:00Z")]
+)
+def test_time_whose_year_does_not_exist_in_the_zone_is_shown_in_utc(
+    monkeypatch: pytest.MonkeyPatch, zone: str, moment: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    assert local_with_zone(moment).endswith("UTC")
+    assert LocalTimes().moment(moment).endswith("UTC")
+    assert clock_time(moment) == moment[11:19]
