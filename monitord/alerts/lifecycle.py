@@ -442,7 +442,7 @@ def alert_from_record(record: Mapping[str, Any]) -> Alert:
         id=str(record["id"]),
         monitor=str(record["monitor"]),
         opened_as=str(record.get("opened_as", record["monitor"])),  # earlier versions did not store it
-        since=datetime.fromisoformat(record["since"]),
+        since=_time_of(record["since"]),
         notifiers={
             str(name): _notifier_from_record(notifier) for name, notifier in record["notifiers"].items()
         },
@@ -455,11 +455,25 @@ def _notifier_from_record(record: Mapping[str, Any]) -> NotifierProgress:
         record.get(key) for key in ("state", "flapping_since", "rerouted_to", "undelivered")
     )
     return NotifierProgress(
-        count=int(record["count"]),
-        last_at=datetime.fromisoformat(record["last_at"]),
-        problem_since=datetime.fromisoformat(record["problem_since"]),
+        count=_count_of(record["count"]),
+        last_at=_time_of(record["last_at"]),
+        problem_since=_time_of(record["problem_since"]),
         state=None if state is None else State(state),
-        flapping_since=None if flapping_since is None else datetime.fromisoformat(flapping_since),
+        flapping_since=None if flapping_since is None else _time_of(flapping_since),
         rerouted_to=None if rerouted_to is None else str(rerouted_to),
         dropped_kind=None if dropped_kind is None else NotificationKind(dropped_kind),
     )
+
+
+def _count_of(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError("the number of notifications is not an integer")
+    return value
+
+
+def _time_of(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        # It would be compared with times that have a zone, with each evaluation.
+        raise ValueError("the time has no time zone")
+    return time

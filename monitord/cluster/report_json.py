@@ -5,13 +5,12 @@ hub that the agent has authenticated; only their form is checked.
 """
 
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from monitord.alerts.lifecycle import alert_from_record
+from monitord.alerts.lifecycle import Alert, alert_from_record, alert_record
 from monitord.cluster.model import (
     AgentReport,
     Changes,
@@ -35,7 +34,7 @@ from monitord.monitors.heartbeat.record import (
     HeartbeatSignal,
 )
 from monitord.monitors.heartbeat.shared import MAX_SIGNALS, HeartbeatFacts, ReceivedSignal
-from monitord.text import REPLACEMENT
+from monitord.text import plain, printable, readable_lines
 
 MAX_ITEMS = 500
 """Votes, monitors of the host, or heartbeat monitors, in a report."""
@@ -46,6 +45,8 @@ MAX_HOST_NAMES = 5000
 MAX_TAGS = 1000
 MAX_NUMBER = 2**53 - 1
 """The largest integer that every JSON implementation represents exactly."""
+YEARS = range(1970, 9999)
+"""Of the times in a report. They exist in every time zone."""
 MAX_RUN_CHARACTERS = 64
 MAX_TEXT_CHARACTERS = 1000
 MAX_MONITOR_CHARACTERS = 500
@@ -226,7 +227,11 @@ def report_of(values: Mapping[str, Any], now: datetime) -> ReportRequest:
     return ReportRequest(report, values.get("changes"), values.get("alerts"))
 
 
-def _text(limit: int, *, may_be_empty: bool = True) -> Callable[[object], str]:
+def _text(
+    limit: int, *, may_be_empty: bool = True, clean: Callable[[str], str] = printable
+) -> Callable[[object], str]:
+    """`clean`: returns the text without characters that are not printable."""
+
     def read(value: object) -> str:
         if not isinstance(value, str):
             raise InvalidValueError("is not a string", 'write "…"')
@@ -234,7 +239,7 @@ def _text(limit: int, *, may_be_empty: bool = True) -> Callable[[object], str]:
             raise InvalidValueError(f"is longer than {limit} characters", "shorten it")
         if not value and not may_be_empty:
             raise InvalidValueError("is empty", 'write "…"')
-        return value.replace("\0", REPLACEMENT).encode("utf-8", "replace").decode()
+        return clean(value)
 
     return read
 
@@ -255,18 +260,32 @@ def _integer(minimum: int, maximum: int) -> Callable[[object], int]:
 
 
 def _seconds(value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise InvalidValueError("is not a number", "write a number of seconds")
+    # `math.isfinite` cannot convert every integer.
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= MAX_NUMBER:
+        raise InvalidValueError(
+            f"is not a number from -{MAX_NUMBER} to {MAX_NUMBER}", "write a number of seconds"
+        )
     return float(value)
 
 
 def _time(value: object) -> datetime:
     try:
         if isinstance(value, str) and (time := datetime.fromisoformat(value)).tzinfo is not None:
-            return time.astimezone(UTC)
+            return _checked_time(time)
     except (ValueError, OverflowError):
         pass
-    raise InvalidValueError("is not a time with a time zone", 'write "2026-01-31T12:00:00Z"')
+    raise InvalidValueError(
+        f"is not a time with a time zone in the years {YEARS[0]} to {YEARS[-1]}",
+        'write "2026-01-31T12:00:00Z"',
+    )
+
+
+def _checked_time(time: datetime) -> datetime:
+    """Return the time in UTC. Raises ValueError or OverflowError for a time that no clock of a host can show."""
+    time = time.astimezone(UTC)
+    if time.year not in YEARS:
+        raise ValueError("the year is out of range")
+    return time
 
 
 def _state(value: object) -> State:
@@ -287,13 +306,15 @@ def _name(value: object) -> str:
         ) from None
 
 
+_read_monitor = _text(MAX_MONITOR_CHARACTERS, may_be_empty=False)
+
 _VOTE_KEYS: Mapping[str, Callable[[object], Any]] = {
-    "monitor": _text(MAX_MONITOR_CHARACTERS, may_be_empty=False),
+    "monitor": _read_monitor,
     "state": _state,
     "since": _time,
     "reason": Reason.of_code,
-    "detail": _text(MAX_TEXT_CHARACTERS),
-    "excerpt": _text(MAX_TEXT_CHARACTERS),
+    "detail": _text(MAX_TEXT_CHARACTERS, clean=plain),
+    "excerpt": _text(MAX_TEXT_CHARACTERS, clean=readable_lines),
     "checked_at": _time,
 }
 
@@ -426,27 +447,52 @@ def _read_position(value: object) -> FeedPosition:
 def _read_alerts(value: object) -> Alerts:
     if not isinstance(value, dict) or len(value) > MAX_ALERTS:
         raise InvalidValueError(f"is not an object with up to {MAX_ALERTS} alerts", "divide them")
+    alerts: dict[str, Mapping[str, Any] | None] = {}
     for monitor, record in value.items():
         try:
-            if record is not None:
-                alert_from_record(record)
-        except (KeyError, TypeError, ValueError, AttributeError):
+            alerts[_read_monitor(monitor)] = (
+                None if record is None else alert_record(_cleaned_alert(alert_from_record(record)))
+            )
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             raise InvalidValueError(
                 f"{monitor[:100]!a}: is not the record of an alert", "use the same release on agent and hub"
             ) from None
-    return value
+    return alerts
+
+
+def _cleaned_alert(alert: Alert) -> Alert:
+    """Return an alert with the texts and times that a vote may have. Raises ValueError or OverflowError."""
+    read_name = _text(MAX_MONITOR_CHARACTERS)
+    return replace(
+        alert,
+        id=read_name(alert.id),
+        monitor=read_name(alert.monitor),
+        opened_as=read_name(alert.opened_as),
+        since=_checked_time(alert.since),
+        notifiers={
+            read_name(name): replace(
+                progress,
+                count=_integer(0, MAX_NUMBER)(progress.count),
+                last_at=_checked_time(progress.last_at),
+                problem_since=_checked_time(progress.problem_since),
+                flapping_since=progress.flapping_since and _checked_time(progress.flapping_since),
+                rerouted_to=progress.rerouted_to and read_name(progress.rerouted_to),
+            )
+            for name, progress in alert.notifiers.items()
+        },
+    )
 
 
 _HOST_MONITOR_KEYS: Mapping[str, Callable[[object], Any]] = {
-    "monitor": _text(MAX_MONITOR_CHARACTERS, may_be_empty=False),
+    "monitor": _read_monitor,
     "type": _text(MAX_MONITOR_CHARACTERS),
     "tags": _texts(MAX_TAGS),
     "state": _or_none(_state),
     "since": _or_none(_time),
     "reason": Reason.of_code,
-    "detail": _text(MAX_TEXT_CHARACTERS),
-    "acknowledged_by": _or_none(_text(MAX_TEXT_CHARACTERS)),
-    "maintenance": _or_none(_text(MAX_TEXT_CHARACTERS)),
+    "detail": _text(MAX_TEXT_CHARACTERS, clean=plain),
+    "acknowledged_by": _or_none(_text(MAX_TEXT_CHARACTERS, clean=plain)),
+    "maintenance": _or_none(_text(MAX_TEXT_CHARACTERS, clean=plain)),
 }
 
 _RUN = _or_none(_text(MAX_RUN_ID_CHARACTERS, may_be_empty=False))
@@ -458,13 +504,13 @@ _END_KEYS: Mapping[str, Callable[[object], Any]] = {
     "run": _RUN,
 }
 _HEARTBEAT_KEYS: Mapping[str, Callable[[object], Any]] = {
-    "monitor": _text(MAX_MONITOR_CHARACTERS, may_be_empty=False),
+    "monitor": _read_monitor,
     "last_signal_at": _time,
     "starts": _read_signals(_START_KEYS),
     "ends": _read_signals(_END_KEYS),
     "succeeded_at": _or_none(_time),
     "message_at": _or_none(_time),
-    "message": _or_none(_text(MAX_MESSAGE_BYTES)),
+    "message": _or_none(_text(MAX_MESSAGE_BYTES, clean=readable_lines)),
 }
 
 REPORT_KEYS: Mapping[str, Callable[[object], Any]] = {

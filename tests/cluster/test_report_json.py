@@ -1,7 +1,7 @@
 """Reports and answers as JSON."""
 
 import json
-from dataclasses import replace
+from dataclasses import astuple, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -160,6 +160,23 @@ HEARTBEAT = json.loads(
     encoded_heartbeat(SharedHeartbeat("backup", HeartbeatFacts(BEGAN, "branch1", last_signal_at=BEGAN)))
 )
 END = {"at": "2026-01-31T12:00:00Z", "signal": "success", "exit_status": None, "run": None}
+PROGRESS = {
+    "count": 1,
+    "last_at": "2026-01-31T12:00:00+00:00",
+    "problem_since": "2026-01-31T12:00:00+00:00",
+    "state": "down",
+    "flapping_since": None,
+    "rerouted_to": None,
+    "undelivered": None,
+}
+ALERT = {
+    "id": "a",
+    "monitor": "shop",
+    "opened_as": "shop",
+    "since": "2026-01-31T12:00:00+00:00",
+    "began_unknown": False,
+    "notifiers": {"ops": PROGRESS},
+}
 INVALID = [
     ("node", 7, "is not a string", 'write "…"'),
     ("node", " ", "is not the name of a node or location", 'write printable characters, such as "fra"'),
@@ -170,14 +187,31 @@ INVALID = [
     ("number", True, "is not an integer from 1 to 9007199254740991", "write 1"),
     ("number", 2**53, "is not an integer from 1 to 9007199254740991", "write 1"),
     ("is_ready", 1, "is neither true nor false", "write true or false"),
-    ("sent_at", "2026-01-31", "is not a time with a time zone", 'write "2026-01-31T12:00:00Z"'),
-    (
-        "sent_at",
-        "0001-01-01T00:00:00+14:00",
-        "is not a time with a time zone",
-        'write "2026-01-31T12:00:00Z"',
+    *(
+        (
+            "sent_at",
+            time,
+            "is not a time with a time zone in the years 1970 to 9998",
+            'write "2026-01-31T12:00:00Z"',
+        )
+        for time in (
+            "2026-01-31",
+            "2026-01-31T12:00:00",
+            "0001-01-01T00:00:00+14:00",
+            # In a time zone west of Greenwich, in the year 0; east of it, in the year 10000.
+            "0001-01-01T00:00:00Z",
+            "9999-12-31T23:59:59Z",
+        )
     ),
-    ("lateness_s", float("nan"), "is not a number", "write a number of seconds"),
+    *(
+        (
+            "lateness_s",
+            seconds,
+            "is not a number from -9007199254740991 to 9007199254740991",
+            "write a number of seconds",
+        )
+        for seconds in (float("nan"), float("inf"), 10**400, -(10**400))
+    ),
     ("votes", {}, "is not a list", "write [ … ]"),
     ("votes", [VOTE] * 501, "has more than 500 items", "divide them among several reports"),
     ("votes", [VOTE, 7], "item 1: is not an object", "write { … }"),
@@ -225,11 +259,26 @@ INVALID = [
     ("host_names", "x", "is not a list of up to 5000 strings", 'write ["…"]'),
     ("changes", {"hub": "x"}, "number: missing", 'add "number"'),
     ("alerts", [], "is not an object with up to 100 alerts", "divide them"),
-    (
-        "alerts",
-        {"shop": {}},
-        "'shop': is not the record of an alert",
-        "use the same release on agent and hub",
+    *(
+        (
+            "alerts",
+            {monitor: record},
+            f"{monitor[:100]!a}: is not the record of an alert",
+            "use the same release on agent and hub",
+        )
+        for monitor, record in (
+            ("shop", {}),
+            ("", ALERT),
+            ("x" * 501, ALERT),
+            ("shop", {**ALERT, "id": "x" * 501}),
+            # The nodes compare these times with others, and show them in their time zone.
+            ("shop", {**ALERT, "since": "2026-01-31T12:00:00"}),
+            ("shop", {**ALERT, "since": "9999-12-31T23:59:59Z"}),
+            ("shop", {**ALERT, "since": "0001-01-01T00:00:00+14:00"}),
+            ("shop", {**ALERT, "notifiers": {"ops": {**PROGRESS, "last_at": "2026-01-31T12:00:00"}}}),
+            ("shop", {**ALERT, "notifiers": {"ops": {**PROGRESS, "count": float("inf")}}}),
+            ("shop", {**ALERT, "notifiers": {"ops": {**PROGRESS, "count": 10**400}}}),
+        )
     ),
 ]
 
@@ -241,10 +290,31 @@ def test_invalid_value_has_an_error_with_a_fix(key: str, value: object, problem:
     assert (caught.value.problem, caught.value.hint) == (problem, hint)
 
 
-def test_characters_that_the_database_rejects_are_replaced() -> None:
-    (make,) = REPORT_KEYS["votes"]([{**VOTE, "monitor": "a\0b", "detail": "\ud800"}])
+def test_characters_that_are_not_printable_are_replaced() -> None:
+    """The database rejects some of them, and the others would reach pages, logs and terminals."""
+    values = {**VOTE, "monitor": "a\0b", "detail": "\ud800\x1b[2J\r\nX: 1", "excerpt": "\x1b[31m1\n2\u202e\0"}
+    (make,) = REPORT_KEYS["votes"]([values])
     made = make(NODE)
-    assert (made.monitor, made.detail) == ("a\N{REPLACEMENT CHARACTER}b", "?")
+    assert (made.monitor, made.detail, made.excerpt) == ("a\N{REPLACEMENT CHARACTER}b", "  [2J  X: 1", "1\n2")
+    host = {"type": "\x1b", "tags": ["\n"], "detail": "\n", "acknowledged_by": "\n", "maintenance": "\n"}
+    monitor = {"monitor": "a\n", "state": "down", "since": VOTE["since"], "reason": "refused", **host}
+    (make_monitor,) = REPORT_KEYS["host_monitors"]([monitor])
+    assert all(str(text).isprintable() for text in astuple(make_monitor(NODE)))
+    progress = {**PROGRESS, "rerouted_to": "\0"}
+    record = {**ALERT, "id": "\0", "opened_as": "\ud800", "notifiers": {"\ud800\0": progress}}
+    ((name, cleaned),) = REPORT_KEYS["alerts"]({"a\0": record}).items()
+    assert name.isprintable()
+    assert json.dumps(cleaned, ensure_ascii=False).isprintable()
+
+
+def test_alerts_contain_only_what_nodes_use() -> None:
+    deep: list[object] = []
+    for _ in range(200):
+        deep = [deep]
+    assert REPORT_KEYS["alerts"]({"shop": {**ALERT, "more": deep}, "web": None}) == {
+        "shop": ALERT,
+        "web": None,
+    }
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"changes": 1}, {"changes": {}}])

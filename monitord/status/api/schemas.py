@@ -656,7 +656,10 @@ _NEW_REPORT: dict[str, Property] = {
     "is_ready": (FLAG, "Whether the agent has a result of each of its monitors, so that its votes count."),
     "version": ({"type": "string", "maxLength": MAX_REPORTED_CHARACTERS}, "Its version of monitord."),
     "configuration": ({"type": "string", "maxLength": MAX_REPORTED_CHARACTERS}, "The hash of its monitors."),
-    "lateness_s": (NUMBER, "The lateness of its checks."),
+    "lateness_s": (
+        {"type": "number", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER},
+        "The lateness of its checks.",
+    ),
     "checked_monitors": (
         {"type": "integer", "minimum": 0, "maximum": MAX_CHECKED_MONITORS},
         "The number of shared monitors that it checks.",

@@ -217,6 +217,7 @@ VALUES: list[tuple[str, Any]] = [
     *(("sent_at", value) for value in (7, None)),
     ("lateness_s", "1"),
     ("lateness_s", 7),
+    ("lateness_s", 10**400),
     ("checked_monitors", -1),
     ("shares_checks", "no"),
     ("is_isolated", "no"),
