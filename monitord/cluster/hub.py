@@ -7,6 +7,7 @@ the commit, and its number is stored with it, so that an agent can repeat it to 
 import asyncio
 import logging
 import secrets
+import shlex
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -135,8 +136,9 @@ class Hub:
     async def accept(self, request: ReportRequest) -> ReportAnswer:
         """Write a report, and return the answer after the commit.
 
-        Raises NodeNameError if another daemon is live under the name of the agent, and ClusterError if the report is
-        not written: the agent repeats it.
+        Raises NodeNameError if another daemon is live under the name of the agent, or if the name is that of a node
+        of a location that the token does not permit, and ClusterError if the report is not written: the agent repeats
+        it.
         """
         try:
             membership, stored = await self._write(self._permitted(request.report))
@@ -146,9 +148,15 @@ class Hub:
         self._count(
             stored=stored.outcome is ReportOutcome.STORED,
             repeated=stored.outcome is ReportOutcome.REPEATED,
-            rejected=stored.outcome is ReportOutcome.CONFLICT,
+            rejected=stored.outcome in {ReportOutcome.CONFLICT, ReportOutcome.FORBIDDEN},
         )
         node = request.report.node
+        if stored.outcome is ReportOutcome.FORBIDDEN:
+            raise NodeNameError(
+                f"{node.name} is the name of a node of another location, which the token does not permit",
+                hint="give the agent another name: node in [cluster]; or, if that node has been shut down permanently: "
+                f"monitorctl cluster remove {shlex.quote(node.name)}",
+            )
         if stored.outcome is ReportOutcome.CONFLICT:
             raise NodeNameError(
                 f"another daemon takes part in the cluster as the node {node.name}",
@@ -156,7 +164,12 @@ class Hub:
             )
         alerts: Alerts | None = None
         if request.alerts is not None:
-            alerts = await self._database.merge(node.name, request.alerts)
+            merged = {
+                monitor: alert
+                for monitor, alert in request.alerts.items()
+                if self._is_for_location(monitor, node.location)
+            }
+            alerts = await self._database.merge(node.name, merged)
         # A fleet of agents that check only their own hosts is not of interest to the others.
         members = [
             each

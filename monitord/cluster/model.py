@@ -166,7 +166,7 @@ class AgentReport:
     `is_complete`: with it, the agent has reported all votes that it had queued. The others are parts of a long queue,
     and no heartbeats. `host_monitors`: those of the host of the agent that have changed; `host_names`: of all its
     monitors, so that others were removed; None: there may be others. `heartbeats`: the signals of jobs that it has
-    received.
+    received. `permitted_locations`: those of the token with which it was sent; empty: all.
     """
 
     node: Node
@@ -177,14 +177,20 @@ class AgentReport:
     host_monitors: Sequence[HostMonitor] = ()
     host_names: Sequence[str] | None = None
     heartbeats: Sequence["SharedHeartbeat"] = ()
+    permitted_locations: Sequence[str] = ()
 
 
 class ReportOutcome(Enum):
-    """The result of writing a report. `CONFLICT`: another daemon is live under the name of the agent."""
+    """The result of writing a report.
+
+    `CONFLICT`: another daemon is live under the name of the agent. `FORBIDDEN`: the name belongs to a node of a
+    location for which the token of the report is not permitted; nodes that do not run keep their names.
+    """
 
     STORED = "stored"
     REPEATED = "repeated"
     CONFLICT = "conflict"
+    FORBIDDEN = "forbidden"
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,8 +197,13 @@ def encoded_report(
     return (json.dumps(document)[:-1] + lists + "}").encode()
 
 
-def report_of(values: Mapping[str, Any], now: datetime) -> ReportRequest:
-    """Return the report of the values of `REPORT_KEYS` in a body. `now`: by the clock of the hub, on arrival."""
+def report_of(
+    values: Mapping[str, Any], now: datetime, permitted_locations: Sequence[str] = ()
+) -> ReportRequest:
+    """Return the report of the values of `REPORT_KEYS` in a body. `now`: by the clock of the hub, on arrival.
+
+    `permitted_locations`: those of the token; empty: all.
+    """
     node = Node(
         name=values["node"],
         location=values["location"],
@@ -223,6 +228,7 @@ def report_of(values: Mapping[str, Any], now: datetime) -> ReportRequest:
         tuple(make(node) for make in values.get("host_monitors", ())),
         values.get("host_names"),
         tuple(make(node, now) for make in values.get("heartbeats", ())),
+        permitted_locations,
     )
     return ReportRequest(report, values.get("changes"), values.get("alerts"))
 

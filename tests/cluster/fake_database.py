@@ -225,6 +225,14 @@ class FakeDatabase:
         outcomes = []
         for report in reports:
             node, name = report.node, report.node.name
+            known = server.nodes.get(name)
+            if (
+                known is not None
+                and report.permitted_locations
+                and known[0].location not in report.permitted_locations
+            ):
+                outcomes.append(StoredReport(ReportOutcome.FORBIDDEN))
+                continue
             run, number = server.reports.get(name, ("", 0))
             if run == report.run and report.number <= number:
                 outcomes.append(StoredReport(ReportOutcome.REPEATED, number))

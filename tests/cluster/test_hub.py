@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
+from monitord.alerts.lifecycle import Alert, alert_record
 from monitord.cluster.hub import CHANGES_PER_ANSWER, REPORTS_PER_TRANSACTION, ChangeFeed, Hub
 from monitord.cluster.model import (
     AgentReport,
@@ -167,6 +169,36 @@ async def test_name_of_a_live_node_is_rejected() -> None:
     with pytest.raises(NodeNameError, match="another daemon takes part in the cluster as the node a"):
         await running.hub.accept(other)
     assert running.hub.counters.rejected == 1
+    await running.end()
+
+
+async def test_limited_token_cannot_take_the_name_of_a_node_of_another_location() -> None:
+    running = Running()
+    running.database.commits.set()
+    await running.database.beat(Node("fra1", "fra", False, "1.0", "hash"), [])
+    agent = Node("fra1", "branch", True, "1.0", "hash", role=Role.AGENT)
+    limited = ReportRequest(AgentReport(agent, "run", 1, permitted_locations=("branch",)))
+    with pytest.raises(NodeNameError) as caught:
+        await running.hub.accept(limited)
+    assert "fra1 is the name of a node of another location" in str(caught.value)
+    assert running.hub.counters.rejected == 1
+    # With a token for all locations, a host can be moved to another location, or become an agent.
+    assert (await running.hub.accept(ReportRequest(AgentReport(agent, "run", 1)))).acknowledged == 1
+    # The next reports are from the permitted location.
+    again = ReportRequest(AgentReport(agent, "run", 2, permitted_locations=("branch",)))
+    assert (await running.hub.accept(again)).acknowledged == 2
+    await running.end()
+
+
+async def test_alerts_of_monitors_of_other_locations_are_not_merged() -> None:
+    running = Running()
+    running.database.commits.set()
+    alert = alert_record(Alert("a", "shop", "shop", BEGAN))
+    for name in ("shop", "hq"):
+        running.database.server.decisions[name] = replace(decision(name), alert=alert)
+    ended = {"shop": alert, "hq": None}
+    report = replace(request("branch"), alerts=ended)
+    assert (await running.hub.accept(report)).alerts == {"shop": alert}
     await running.end()
 
 

@@ -680,15 +680,8 @@ async def _record(
     outcomes: dict[str, StoredReport] = {}
     fresh: list[AgentReport] = []
     for report in described:
-        run, number, is_live, is_recent = known.get(report.node.name, ("", 0, False, False))
-        if run == report.run and report.number <= number:
-            outcomes[report.node.name] = StoredReport(ReportOutcome.REPEATED, number)
-        elif run != report.run and is_live:
-            outcomes[report.node.name] = StoredReport(ReportOutcome.CONFLICT)
-        else:
-            outcomes[report.node.name] = StoredReport(
-                ReportOutcome.STORED, report.number, was_stale=not is_recent
-            )
+        outcome = outcomes[report.node.name] = _outcome(report, known.get(report.node.name))
+        if outcome.outcome is ReportOutcome.STORED:
             fresh.append(report)
     if fresh:
         parts = [report.node.name for report in fresh if not report.is_complete]
@@ -720,6 +713,20 @@ def _heartbeats(reports: Sequence[AgentReport]) -> Sequence[SharedHeartbeat]:
             known = found.get(each.monitor, each)
             found[each.monitor] = replace(each, facts=merged_facts(known.facts, each.facts))
     return [found[monitor] for monitor in sorted(found)]
+
+
+def _outcome(report: AgentReport, known: Sequence[Any] | None) -> StoredReport:
+    """Return the outcome of a report. `known`: the row of its node; None: there is none."""
+    if known is None:
+        return StoredReport(ReportOutcome.STORED, report.number, was_stale=True)
+    run, number, is_live, is_recent, location = known
+    if report.permitted_locations and location not in report.permitted_locations:
+        return StoredReport(ReportOutcome.FORBIDDEN)
+    if run == report.run and report.number <= number:
+        return StoredReport(ReportOutcome.REPEATED, number)
+    if run != report.run and is_live:
+        return StoredReport(ReportOutcome.CONFLICT)
+    return StoredReport(ReportOutcome.STORED, report.number, was_stale=not is_recent)
 
 
 async def _receive(connection: Connection, heartbeats: Sequence[SharedHeartbeat]) -> None:

@@ -35,7 +35,8 @@ WHERE node.run = excluded.run OR NOT (node.{_LIVE.replace("seen_at", "node.seen_
 
 # In one order, so that two hubs never wait for each other.
 LOCK_NODES = f"""
-SELECT name, run, number, {_LIVE}, {_RECENT} FROM node WHERE name = ANY (%(name)s::text[]) ORDER BY name FOR UPDATE
+SELECT name, run, number, {_LIVE}, {_RECENT}, location
+FROM node WHERE name = ANY (%(name)s::text[]) ORDER BY name FOR UPDATE
 """
 
 _IS_PART = "(excluded.name = ANY (%(parts)s::text[]) AND node.run = excluded.run)"

@@ -396,14 +396,18 @@ def require_form_of_browser(request: Request) -> None:
         )
 
 
-def require_location(request: Request, location: str) -> None:
-    """Raise HTTPForbidden if the token of the request does not permit reports from this location."""
+def require_location(request: Request, location: str) -> tuple[str, ...]:
+    """Return the locations that the token of the request permits; empty: all.
+
+    Raises HTTPForbidden if this location is none of them.
+    """
     permitted: tuple[str, ...] = getattr(request.state, "token_locations", ())
     if permitted and location not in permitted:
         raise HTTPForbidden(
             text=f'the token does not permit reports from the location "{location}"; add it to `locations` in '
             "[status.tokens.NAME], or correct `location` in [cluster] of the agent\n"
         )
+    return permitted
 
 
 def asked_by(request: Request) -> str:

@@ -38,9 +38,9 @@ def report_of_agent_endpoint(hub_source: HubSource, now: Callable[[], datetime])
         from monitord.cluster import report_json  # noqa: PLC0415 - see above
 
         values = await read_body(request, report_json.REPORT_KEYS, report_json.REQUIRED_KEYS)
-        require_location(request, values["location"])
+        permitted = require_location(request, values["location"])
         try:
-            answer = await hub.accept(report_json.report_of(values, now()))
+            answer = await hub.accept(report_json.report_of(values, now(), permitted))
         except NodeNameError as error:
             raise HTTPConflict(text=f"{error}\n") from None
         except ClusterError as error:
@@ -59,7 +59,7 @@ def report_of_agent_endpoint(hub_source: HubSource, now: Callable[[], datetime])
         "For hosts without access to the database of the cluster. Agents send it: see `hub` in the section [cluster]. "
         "A report whose number is stored already changes nothing, so it can be repeated, also to "
         "another node. 404 if this daemon has no database of a cluster, 409 if another daemon has the name of the "
-        "agent, and 503 if the report could not be stored.",
+        "agent, or a node of a location that the token does not permit, and 503 if the report could not be stored.",
         {
             200: ResponseSpec(
                 "The report is stored. The changes of the cluster since the last report.", "ReportAnswer"

@@ -81,6 +81,21 @@ async def test_report_is_a_heartbeat_with_votes(connect: Connect, sql: Sql) -> N
     assert second == StoredReport(STORED, 2, was_stale=False)
 
 
+async def test_name_of_a_node_of_another_location_needs_a_token_for_that_location(
+    connect: Connect, sql: Sql
+) -> None:
+    database = await connect()
+    await database.beat(Node("fra1", "fra", True, "1.0", "hash"), [])
+    sql("UPDATE node SET seen_at = 'epoch' RETURNING 1")  # its host restarts
+    taken = replace(agent("fra1"), location="branch")
+    limited = replace(report(1, vote("branch", DOWN), node=taken), permitted_locations=("branch",))
+    assert (await record(database, limited))[1] == [StoredReport(ReportOutcome.FORBIDDEN)]
+    assert sql("SELECT location, role FROM node") == [("fra", "node")]
+    assert votes_in(sql) == []
+    both = replace(limited, permitted_locations=("branch", "fra"))
+    assert (await record(database, both))[1] == [StoredReport(STORED, 1, was_stale=True)]
+
+
 async def test_repeated_report_changes_nothing(connect: Connect, sql: Sql) -> None:
     database = await connect()
     await record(database, report(1, vote("branch", UP)))
