@@ -50,6 +50,7 @@ from monitord.config import (
 from monitord.dispatch import LoggedChecks
 from monitord.errors import ConfigError, Diagnostic, InvalidValueError, problem_and_hint
 from monitord.health import HealthPolicy, TimeWindow, read_windows
+from monitord.health.selection import check_selection, check_tags
 from monitord.history import HistorySettings, read_history
 from monitord.model import QUORUM_NAMES, MonitorContext, Quorum, Severity, TokenRights
 from monitord.monitors import (
@@ -60,8 +61,6 @@ from monitord.monitors import (
     MonitorType,
     check_names,
     check_references,
-    check_selection,
-    check_tags,
     monitor_type,
     monitor_type_names,
 )

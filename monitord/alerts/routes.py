@@ -4,16 +4,16 @@ The first route that matches applies, and the following ones as well if it has `
 is notified of everything.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
-from monitord.automatic_names import full_monitor_name, is_for_automatic_monitors
 from monitord.config import Table, check_location, value_text
 from monitord.errors import InvalidValueError, bug_text
 from monitord.health import TimeWindow
+from monitord.health.selection import read_selection
 from monitord.health.windows import read_calendar
 from monitord.model import State
 from monitord.monitors import monitor_type_names
@@ -210,33 +210,20 @@ def _notifier_type(table: Table) -> type[Notifier[Any]] | None:
 def _route(
     table: Table, notifiers: Collection[str], monitors: Collection[str], tags: Collection[str] | None
 ) -> AlertRoute:
-    def check(key: str, unknown: Iterable[str], problem: str, hint: str) -> None:
-        for name in unknown:
-            table.error(key, f"{value_text(name)} {problem}", hint)
-
     notify = table.one_or_more("notify", str, default=())
     if table.raw("notify") is None:
         table.error("", "has no notifier", 'write notify = ["…"]')
-    unknown = (name for name in notify if name not in notifiers)
-    check("notify", unknown, "is not a notifier", _known(notifiers))
-    patterns = table.one_or_more("monitors", full_monitor_name, default=())
-    unmatched = (
-        pattern
-        for pattern in patterns
-        if not is_for_automatic_monitors(pattern) and not any(fnmatchcase(name, pattern) for name in monitors)
-    )
-    check("monitors", unmatched, "matches no monitor", "write the name of a monitor, or a pattern")
-    route_tags = table.one_or_more("tags", str, default=())
-    if tags is not None:
-        unknown = (tag for tag in route_tags if tag not in tags)
-        check("tags", unknown, "is not the tag of any monitor", "write a tag that a monitor has")
+    for name in notify:
+        if name not in notifiers:
+            table.error("notify", f"{value_text(name)} is not a notifier", _known(notifiers))
+    patterns, route_tags = read_selection(table, monitors, tags)
     types = table.one_or_more("types", str, default=())
-    if types:
-        known = monitor_type_names()
-        for name in types:
-            if name not in known:
-                near = did_you_mean(name, known, show=value_text)
-                check("types", [name], "is not a monitor type", near or f"write one of: {', '.join(known)}")
+    known = monitor_type_names() if types else []
+    for name in types:
+        if name not in known:
+            near = did_you_mean(name, known, show=value_text)
+            hint = near or f"write one of: {', '.join(known)}"
+            table.error("types", f"{value_text(name)} is not a monitor type", hint)
     return AlertRoute(
         notify=tuple(dict.fromkeys(notify)),
         monitors=patterns,

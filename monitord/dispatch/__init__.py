@@ -14,7 +14,6 @@ from monitord.dispatch.placement import LocalPlacement, Placement
 from monitord.dispatch.plan import ReloadPlan
 from monitord.dispatch.registry import Registry
 from monitord.dispatch.saved import result_from_record, result_to_record
-from monitord.dispatch.selection import read_selection
 from monitord.dispatch.silences import Matcher, Silence, Silences, silence_from_record, silence_to_record
 from monitord.dispatch.sink import Sink
 from monitord.dispatch.slots import Slots
@@ -44,7 +43,6 @@ __all__ = [
     "Sink",
     "Slots",
     "StallDetector",
-    "read_selection",
     "result_from_record",
     "result_to_record",
     "silence_from_record",

@@ -12,10 +12,10 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
-from monitord.automatic_names import full_monitor_name, is_for_automatic_monitors
+from monitord.automatic_names import full_monitor_name
 from monitord.calendar_events import CalendarEvent, parse_calendar_event
-from monitord.config import Table, value_text
-from monitord.text import nearest
+from monitord.config import Table
+from monitord.health.selection import check_selection, check_tags
 
 MIN_DURATION_S = 1.0
 MAX_DURATION_S = 366 * 86400.0
@@ -140,20 +140,8 @@ def read_windows(
             duration_s = (ends_at - begins_at).total_seconds()
             if duration_s <= 0:
                 table.error("until", "is not after from", "write a later time")
-        for pattern in monitors:
-            if is_for_automatic_monitors(pattern):
-                continue
-            if not any(matches(known, pattern) for known in names):
-                mismatch = "matches no monitor" if _is_pattern(pattern) else "is not a monitor"
-                table.error(
-                    "monitors",
-                    f"{value_text(pattern)} {mismatch}",
-                    _nearest(pattern, names, "write the name of a monitor"),
-                )
-        for tag in own_tags:
-            if tags is not None and tag not in tags:
-                problem = f"no monitor has the tag {value_text(tag)}"
-                table.error("tags", problem, _nearest(tag, tags, "remove it"))
+        check_selection(table, "monitors", monitors, names)
+        check_tags(table, "tags", own_tags, tags)
         comment = table.text("comment", default=None)
         windows.append(
             TimeWindow(name, duration_s or MIN_DURATION_S, schedule, begins_at, monitors, own_tags, comment)
@@ -201,11 +189,6 @@ def _check_times(table: Table) -> None:
         table.error("from", "has no end", 'write until = 2026-12-25T06:00:00 or duration = "8h"')
     elif {"until", "duration"} <= has:
         table.error("duration", "cannot be combined with from and until", "remove duration or until")
-
-
-def _nearest(name: str, known: Collection[str], otherwise: str) -> str:
-    near = nearest(name, known)
-    return f"did you mean {value_text(near)}?" if near else otherwise
 
 
 def _is_pattern(text: str) -> bool:

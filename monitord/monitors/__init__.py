@@ -7,7 +7,7 @@ from typing import Any
 
 from monitord.lazy_classes import LazyClasses, class_names, find_class
 from monitord.monitors.base import PROCESSES, Monitor, MonitorSettings, Stopwatch, Tools, lookup_of
-from monitord.monitors.references import check_names, check_references, check_selection, check_tags
+from monitord.monitors.references import check_names, check_references
 from monitord.options.masking import Masking
 
 __all__ = [
@@ -22,8 +22,6 @@ __all__ = [
     "Tools",
     "check_names",
     "check_references",
-    "check_selection",
-    "check_tags",
     "lookup_of",
     "monitor_type",
     "monitor_type_names",

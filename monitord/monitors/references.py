@@ -1,14 +1,12 @@
 """Check the references between monitors: unknown names and loops. Errors are recorded in the table."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
-from monitord.automatic_names import is_for_automatic_monitors
 from monitord.config import Table, value_text
 from monitord.monitors.base import MonitorSettings
 from monitord.monitors.group import GroupOptions
-from monitord.text import did_you_mean, nearest
+from monitord.text import nearest
 
 _References = Mapping[str, Mapping[str, Sequence[str]]]
 """The monitors that each monitor refers to, by configuration key."""
@@ -43,22 +41,6 @@ def check_references(monitors: Sequence[MonitorSettings], table: Table) -> None:
 def check_names(table: Table, key: str, named: Iterable[str], names: Iterable[str]) -> None:
     """Record names that are not names of monitors."""
     _check_names(table, key, named, set(names), None)
-
-
-def check_selection(table: Table, key: str, patterns: Iterable[str], names: Collection[str]) -> None:
-    """Record names and patterns that match no monitor. Automatic monitors may not exist yet."""
-    for pattern in patterns:
-        if not is_for_automatic_monitors(pattern) and not any(fnmatchcase(name, pattern) for name in names):
-            hint = did_you_mean(pattern, names) or "write the name of a monitor, or a pattern"
-            table.error(key, f"{value_text(pattern)} matches no monitor", hint)
-
-
-def check_tags(table: Table, key: str, tags: Iterable[str], known: Collection[str] | None) -> None:
-    """Record tags that no monitor has. `known`: of all monitors; None: not all tags are known."""
-    for tag in tags:
-        if known is not None and tag not in known:
-            hint = did_you_mean(tag, known) or "write a tag that a monitor has"
-            table.error(key, f"no monitor has the tag {value_text(tag)}", hint)
 
 
 def _references(monitor: MonitorSettings) -> Mapping[str, Sequence[str]]:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from monitord.calendar_events.zones import is_zone
 from monitord.config import Table, value_text
-from monitord.dispatch import Matcher, read_selection
+from monitord.dispatch import Matcher
 from monitord.errors import InvalidValueError
+from monitord.health.selection import read_selection
 from monitord.options.listen import (
     ListenAddress,
     parse_host_name,

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from monitord.calendar_events import CalendarEvent, parse_calendar_event
 from monitord.config import Table, value_text
-from monitord.dispatch import Matcher, read_selection
+from monitord.dispatch import Matcher
+from monitord.health.selection import read_selection
 from monitord.health.windows import read_calendar
 from monitord.notifiers import NotifierSettings
 from monitord.reports.build import MAX_MONITORS

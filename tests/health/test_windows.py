@@ -270,7 +270,7 @@ def test_time_without_an_offset_is_local_time() -> None:
         ('from = "soon"\nduration = 60', 'from: "soon" is not a date with a time; write it without quotes'),
         (
             'schedule = "daily"\nduration = 60\nmonitors = ["gatewy"]',
-            'monitors: "gatewy" is not a monitor; did you mean "gateway"?',
+            'monitors: "gatewy" matches no monitor; did you mean "gateway"?',
         ),
         (
             'schedule = "daily"\nduration = 60\nmonitors = ["mal*"]',
@@ -278,15 +278,15 @@ def test_time_without_an_offset_is_local_time() -> None:
         ),
         (
             'schedule = "daily"\nduration = 60\nmonitors = ["zzz"]',
-            'monitors: "zzz" is not a monitor; write the name of a monitor',
+            'monitors: "zzz" matches no monitor; write the name of a monitor, or a pattern',
         ),
         (
             'schedule = "daily"\nduration = 60\nmonitors = ["unit:*", "zzz"]',
-            'monitors: "zzz" is not a monitor; write the name of a monitor',
+            'monitors: "zzz" matches no monitor; write the name of a monitor, or a pattern',
         ),
         (
             'schedule = "daily"\nduration = 60\ntags = ["zzz"]',
-            'tags: no monitor has the tag "zzz"; remove it',
+            'tags: no monitor has the tag "zzz"; write a tag that a monitor has',
         ),
         (
             'schedule = "daily"\nduration = 60\ntags = ["prd"]',

@@ -138,5 +138,5 @@ def test_tags_of_templates_are_known_to_routes(tmp_path: Path) -> None:
     route = '[notifiers.ops]\nurl = "https://ops.example.org/"\n[[alerts.routes]]\nnotify = "ops"\ntags = ["web"]\n'
     assert settings_of(tmp_path, START + MONITOR + 'tags = ["web"]\n' + route).alerts.routes
     assert settings_of(tmp_path, START + MONITOR + 'tags = ["{labels.x}"]\n' + route).alerts.routes
-    with pytest.raises(ConfigError, match="is not the tag of any monitor"):
+    with pytest.raises(ConfigError, match="no monitor has the tag"):
         settings_of(tmp_path, START + MONITOR + 'tags = ["db"]\n' + route)
