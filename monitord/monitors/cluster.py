@@ -117,7 +117,7 @@ class ClusterMonitor(Monitor[ClusterOptions]):
             return watch.observation(Reason.CLUSTER_ALONE, detail)
         if facts.database_latency_s is None:
             detail = facts.error or "no heartbeat has been written yet"
-            return watch.observation(Reason.CLUSTER_UNKNOWN, f"the database does not respond: {detail}")
+            return watch.observation(Reason.CLUSTER_UNKNOWN, f"the database is unavailable: {detail}")
         status = _Status.of(facts, self.options)
         problems = list(status.problems(self.tools.clock.now()))
         fields = status.fields()

@@ -211,7 +211,7 @@ async def test_short_outage_of_the_database_is_inconclusive(make: Make) -> None:
     seen = await make(replace(FACTS, database_latency_s=None, error="timeout")).check()
     assert (seen.reason, seen.detail) == (
         Reason.CLUSTER_UNKNOWN,
-        "the database does not respond: timeout",
+        "the database is unavailable: timeout",
     )
     assert seen.reason.is_inconclusive
     assert (await make(None).check()).reason is Reason.CLUSTER_UNKNOWN

@@ -6,6 +6,7 @@ attempt ends; therefore the hosts are resolved here, and tried one after the oth
 
 import asyncio
 import os
+import re
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
@@ -38,17 +39,29 @@ MAX_REPEATS = 3
 
 # PostgreSQL, appendix A.
 _SERIALIZATION_FAILURE, _DEADLOCK_DETECTED = "40001", "40P01"
+_UNDEFINED_TABLE = "42P01"
 _HINTS = {
-    "28P01": "check user and password in `database` of [cluster], in ~/.pgpass or in the credential",
-    "3D000": "create the database with createdb(1), then run monitorctl cluster init",
     "3F000": "run monitorctl cluster init",
-    "42P01": "run monitorctl cluster init",
+    _UNDEFINED_TABLE: "run monitorctl cluster init",
     "42703": "run monitorctl cluster init",
-    "42501": "run monitorctl cluster init as the owner of the database, or let this user have its privileges",
+    "42501": "run monitorctl cluster init as the owner of the database, or make this user its owner",
     "25006": "name all hosts of the database in `host`, with target_session_attrs=read-write",
     "57014": "the database is overloaded, or a lock is held; see pg_stat_activity",
 }
-_CONNECTION_HINT = "check `database` in [cluster], and that the server runs and permits the connection"
+_CONNECTION_HINT = (
+    "check host and port in the connection string (`database` in [cluster]), and that the server runs"
+)
+_ACCESS_HINT = (
+    "check user, password and dbname in the connection string (`database` in [cluster]), the password file, "
+    "and pg_hba.conf of the server"
+)
+_TLS_HINT = (
+    "check sslmode and sslrootcert in the connection string (`database` in [cluster]), "
+    "and ssl and ssl_cert_file in postgresql.conf of the server"
+)
+_ATTEMPT = re.compile(r"connection (?:failed|is bad): (?:connection to server (?:at|on) .*? failed: )?")
+"""The beginning of the messages of psycopg 3.1 and 3.2 about a connection attempt."""
+_LOST = re.compile(r"consuming input failed: |sending query failed: |flushing failed: ")
 _ENCRYPTED = frozenset({"require", "verify-ca", "verify-full"})
 UNVERIFIED = (
     "the certificate of the database at {} is not verified, so another host could pose as the database"
@@ -86,6 +99,10 @@ class Host:
     name: str
     address: str
     port: str
+
+    def __str__(self) -> str:
+        name = self.name or self.address or "the default socket"
+        return f"{name}, port {self.port}" if self.port else name
 
     @property
     def is_local(self) -> bool:
@@ -297,11 +314,10 @@ class Session:
                     await self._prepare(connection)
         except psycopg.Error as error:
             await _close(connection)
-            raise _explained(error) from None
+            raise (_explained(error) if connection else _failed_attempt(error, host)) from None
         except TimeoutError:
             await _close(connection)
-            shown = host.name or address or "the socket"
-            raise ClusterError(f"no response of the database at {shown}", hint=_CONNECTION_HINT) from None
+            raise ClusterError(f"no response from the database at {host}", hint=_CONNECTION_HINT) from None
         except BaseException:
             await _close(connection)
             raise
@@ -324,7 +340,32 @@ def _shut_down(connection: Connection) -> None:
         copy.shutdown(socket.SHUT_RDWR)
 
 
+def _failed_attempt(error: psycopg.Error, host: Host) -> ClusterError:
+    """Return the error of a connection attempt, about which libpq has a text, but no SQLSTATE."""
+    text = _first_line(_ATTEMPT.sub("", str(error), count=1))
+    is_of_server = text.startswith("FATAL:")
+    if "SSL" in text or "certificate" in text:
+        hint = _TLS_HINT
+    else:
+        hint = _ACCESS_HINT if is_of_server or "password" in text else _CONNECTION_HINT
+    if is_of_server:
+        return ClusterError(
+            f"the database at {host} reports: {text.removeprefix('FATAL:').lstrip()}", hint=hint
+        )
+    return ClusterError(f"no connection to the database at {host}: {text}", hint=hint)
+
+
 def _explained(error: psycopg.Error) -> ClusterError:
-    message = error.diag.message_primary or str(error) or type(error).__name__
-    problem = f"the database reports: {shortened(plain(message), 300)}"
-    return ClusterError(problem, hint=_HINTS.get(error.sqlstate or "", _CONNECTION_HINT))
+    state, message = error.sqlstate, error.diag.message_primary or str(error) or type(error).__name__
+    if state == _UNDEFINED_TABLE:
+        problem = "the database does not contain the tables of monitord"
+    elif state is None:
+        problem = f"the connection to the database was lost: {_first_line(_LOST.sub('', message, count=1))}"
+    else:
+        problem = f"the database reports: {_first_line(message)}"
+    return ClusterError(problem, hint=_HINTS.get(state or "", _CONNECTION_HINT))
+
+
+def _first_line(message: str) -> str:
+    """Return the first line of a message. Advice follows in the others, such as whether the server runs."""
+    return shortened(plain(message.partition("\n")[0]), 300)

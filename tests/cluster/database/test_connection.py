@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import psycopg
@@ -211,6 +211,52 @@ async def test_after_a_failed_attempt_operations_fail_until_the_next_attempt_is_
     await resolver.close()
 
 
+@pytest.mark.parametrize(
+    ("parameter", "problem", "hint"),
+    [
+        (
+            "password=wrong",
+            "the database at 127.0.0.1, port {port} reports: password authentication",
+            "password",
+        ),
+        ("dbname=none", 'the database at 127.0.0.1, port {port} reports: database "none" does not', "dbname"),
+        (
+            "port={closed}",
+            "no connection to the database at 127.0.0.1, port {closed}: Connection refused",
+            "port",
+        ),
+        (
+            "sslmode=require",
+            "no connection to the database at 127.0.0.1, port {port}: server does not",
+            "sslmode",
+        ),
+        ("host=/nowhere", "no connection to the database at /nowhere, port {port}: No such file", "host"),
+    ],
+    ids=["password", "database", "port", "TLS", "socket"],
+)
+async def test_failed_connection_names_the_host_and_what_to_check(
+    server: Database, clock: FakeClock, resolver: Resolver, parameter: str, problem: str, hint: str
+) -> None:
+    ports = {"port": server.port, "closed": free_port()}
+    conninfo = f"{administrator(server, 'postgres')} {parameter.format(**ports)}"
+    session = Session(ConnectionString(conninfo, {}), clock, resolver)
+    with pytest.raises(ClusterError) as caught:
+        await session.run(one)
+    assert str(caught.value).startswith(problem.format(**ports))
+    assert "\n" not in str(caught.value)
+    assert hint in (caught.value.hint or "")
+
+
+async def test_missing_tables_are_not_an_outage(
+    conninfo: str, database_of_node: Callable[[], ClusterDatabase]
+) -> None:
+    del conninfo
+    with pytest.raises(
+        ClusterError, match="does not contain the tables of monitord; run monitorctl cluster init"
+    ):
+        await database_of_node().open()
+
+
 async def test_statement_without_a_response_ends(
     conninfo: str, sql: Sql, clock: FakeClock, resolver: Resolver
 ) -> None:
@@ -220,7 +266,7 @@ async def test_statement_without_a_response_ends(
         await connection.execute("SET statement_timeout TO 0")
         await connection.execute("SELECT pg_sleep(1000)")
 
-    with pytest.raises(ClusterError, match="the database reports: "):
+    with pytest.raises(ClusterError, match="the connection to the database was lost: "):
         await session.run(endless, limit_s=0.01)
     assert not session.is_connected
     assert await session.run(one) == (1,)
@@ -276,7 +322,7 @@ async def test_terminated_connection_is_an_error_and_then_replaced(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
-    with pytest.raises(ClusterError, match="the database reports: "):
+    with pytest.raises(ClusterError, match="the connection to the database was lost: "):
         await database.beat(NODE, [])
     assert not (await database.beat(NODE, [])).was_stale
     with pytest.raises(ClusterError):
@@ -346,7 +392,7 @@ async def test_database_that_is_away_at_the_start_is_used_later(
     server: Database, name: str, clock: FakeClock, resolver: Resolver
 ) -> None:
     database = ClusterDatabase(administrator(server, name), clock, resolver)
-    with pytest.raises(ClusterError, match="does not exist") as caught:
+    with pytest.raises(ClusterError, match="does not contain the tables") as caught:
         await database.open()
     assert caught.value.hint == "run monitorctl cluster init"
     await initialize(administrator(server, name), clock, resolver)
