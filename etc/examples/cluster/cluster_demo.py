@@ -67,6 +67,7 @@ class Shop:
     def __init__(self) -> None:
         self.failing: set[str] = set()
         self.received: asyncio.Queue[str] = asyncio.Queue()
+        self._ids: set[str] = set()
         self._location_of = {address: location for location, address in LOCATIONS.items()}
 
     async def answer(self, request: Request) -> Response:
@@ -75,6 +76,10 @@ class Shop:
 
     async def notify(self, request: Request) -> Response:
         for notification in (await request.json())["notifications"]:
+            # A notification that a killed node was sending is sent again, with the same identifier.
+            if notification["id"] in self._ids:
+                continue
+            self._ids.add(notification["id"])
             show(f"   notification: {notification['title']}: {notification['detail']}")
             self.received.put_nowait(notification["kind"])
         return Response(text="thanks\n")
