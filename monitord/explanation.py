@@ -221,7 +221,7 @@ def quorum_text(cluster: Mapping[str, Any]) -> str:
     settling = (
         ""
         if cluster["is_settled"]
-        else "; all known locations count, because nodes have come or gone in the last seconds"
+        else "; all known locations count until the set of live locations has been the same for a few seconds"
     )
     return f"{needed} (quorum {cluster['quorum']}){settling}"
 
@@ -241,6 +241,18 @@ def vote_text(location: Mapping[str, Any], times: TimeFormat) -> str:
     )
     since = f" since {times.moment(location['since'])}"
     return f"{state}{since}{detail} (node {location['node']}){not_counted}"
+
+
+SHOWN_MONITORS = 5
+
+
+def users_of_location(monitors: Sequence[str], count: int, notifiers: Iterable[str]) -> str:
+    """Return the objects whose `locations` contain a location. `monitors`: at least the first of `count` names."""
+    shown = monitors[:SHOWN_MONITORS]
+    others = [counted(count - len(shown), "other monitor")] if count > len(shown) else []
+    return joined(
+        [*(f"monitor {name}" for name in shown), *others, *(f"notifier {name}" for name in notifiers)]
+    )
 
 
 def other_views_text(locations: Iterable[Mapping[str, Any]], state: str) -> str:
@@ -406,6 +418,10 @@ def _next_check(upcoming: Mapping[str, Any], times: TimeFormat) -> list[str]:
             return ["Its check is queued for a slot."]
         case {"status": "at_other_node"}:
             return ["Another node at this location checks it."]
+        case {"status": "at_other_locations"}:
+            return [
+                "It is checked at other locations: `locations` does not contain the location of this node."
+            ]
         case _:  # paused
             return []
 

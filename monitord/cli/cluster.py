@@ -146,7 +146,8 @@ async def _remove(options: argparse.Namespace, name: str, clock: Clock) -> None:
         if node.is_live:
             raise ClusterError(
                 f"{name} is live: its last heartbeat was {node.seen_ago_s:.0f} s ago",
-                hint=f"stop monitord on {name} first, with systemctl stop monitord, and remove [cluster] there",
+                hint=f"remove [cluster] from the configuration of {name} and restart monitord there, or stop it with "
+                "systemctl stop monitord.socket monitord.service",
             )
         await database.remove_node(name)
         after = (await database.overview()).membership

@@ -28,7 +28,7 @@ INIT, REMOVE = "init", "remove"
 def add_cluster_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "words",
-        metavar="[init | remove] NODE",
+        metavar="init | remove NODE",
         nargs="*",
         help="Prepare the database, or remove a node",
     )

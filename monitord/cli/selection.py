@@ -78,7 +78,7 @@ def selected(client: Client, options: argparse.Namespace) -> list[str]:
                 raise ControlError(
                     f"no monitor matches {selector!r}", hint="monitorctl status lists the monitors"
                 )
-            raise unknown_monitor(names, selector)
+            raise unknown_monitor(client, names, selector)
         selection += [name for name in matching if name in tagged]
     if not selection:
         raise nothing_matches_error(options.names, options.tag)

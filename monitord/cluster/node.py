@@ -56,12 +56,13 @@ from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.schedule import FIRST_CHECK_WITHIN_S
 from monitord.dispatch.state import ClusterState
 from monitord.errors import ClusterError, NodeNameError
+from monitord.explanation import users_of_location
 from monitord.journal_events import JournalEvent
 from monitord.model import State
 from monitord.monitors import MonitorSettings
 from monitord.monitors.cluster_facts import ClusterFacts, NodeFacts
 from monitord.systemd.log import NOTICE
-from monitord.text import counted, joined
+from monitord.text import counted
 from monitord.units import format_duration
 
 log = logging.getLogger("monitord")
@@ -539,12 +540,10 @@ class ClusterNode:
             return
         for unknown in self._unknown_locations:
             if unknown.name not in self._warned_of:
-                users = [counted(len(unknown.monitors), "monitor")] if unknown.monitors else []
-                users += [f"notifier {name}" for name in unknown.notifiers]
                 log.warning(
-                    "no node of the cluster is at the location %s, which `locations` of %s names",
+                    "no node of the cluster is at the location %s in `locations` of %s",
                     unknown.name,
-                    joined(users),
+                    users_of_location(unknown.monitors, len(unknown.monitors), unknown.notifiers),
                 )
         self._warned_of = frozenset(unknown.name for unknown in self._unknown_locations)
 

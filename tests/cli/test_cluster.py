@@ -62,7 +62,7 @@ def test_nodes_and_locations_are_listed() -> None:
     ]
     assert ["hel", "yes", "1", "down"] in table
     assert lines[-2:] == [
-        "database (PostgreSQL 15.8): available, a heartbeat takes 3.1 ms, 2 notifications queued",
+        "database (PostgreSQL 15.8): connected, a heartbeat takes 3.1 ms, 2 notifications queued",
         "reports of agents to this node: 5 stored, 1 repeated, 0 rejected",
     ]
 
@@ -71,12 +71,12 @@ def test_agents_are_marked_and_need_not_have_the_same_monitors() -> None:
     agent = node("branch1", "branch", role=Role.AGENT, configuration="other")
     lines = shown(replace(VIEW, membership=Membership((NODES[0], *NODES[2:], agent))))
     assert any(line.split()[:4] == ["branch1", "branch", "agent", "live"] for line in lines)
-    assert not any("other monitors" in line for line in lines)
+    assert not any("from those of this node" in line for line in lines)
     # Those of one location share its checks.
     other = replace(agent, name="branch2", configuration="another")
     view = replace(VIEW, node="branch1", membership=Membership((*NODES, agent, other)))
-    assert "branch2 has other monitors, routes or notifiers than this node" in shown(view)
-    assert not any("mon1" in line and "other monitors" in line for line in shown(view))
+    assert "the monitors, routes or notifiers of branch2 differ from those of this node" in shown(view)
+    assert not any("mon1" in line and "from those of this node" in line for line in shown(view))
 
 
 def test_agent_shows_its_hubs_and_reports() -> None:
@@ -94,13 +94,13 @@ def test_agent_shows_its_hubs_and_reports() -> None:
     ]
     never = replace(view, agent=AgentView(hubs[:1]), alone_since=SINCE)
     assert "agent: no report acknowledged yet, 0 votes and 0 heartbeats spooled" in shown(never)
-    assert any("it joins the others again when a hub responds" in line for line in shown(never))
+    assert any("it rejoins the cluster when a hub responds" in line for line in shown(never))
 
 
 @pytest.mark.parametrize(
     ("view", "problem"),
     [
-        (VIEW, "mon2 has other monitors, routes or notifiers than this node"),
+        (VIEW, "the monitors, routes or notifiers of mon2 differ from those of this node"),
         (
             replace(
                 VIEW,
@@ -110,7 +110,7 @@ def test_agent_shows_its_hubs_and_reports() -> None:
                     )
                 },
             ),
-            "mon2 has another configuration than this node: it lacks monitors.web and monitors.mail, "
+            "the configuration of mon2 differs from that of this node: it lacks monitors.web and monitors.mail, "
             "it also has notifiers.ops, monitors.api differs, and 5 more differences",
         ),
         (same("mon9", "syd", is_isolated=True), "mon9 is isolated: nearly all of its network checks fail"),
@@ -126,11 +126,15 @@ def test_agent_shows_its_hubs_and_reports() -> None:
         ),
         (
             replace(VIEW, unknown_locations=(UnknownLocation("hle", ("a", "b"), ("ops",)),)),
-            "there is no node at the location hle in `locations` of 2 monitors and notifier ops",
+            "no node is at the location hle in `locations` of monitor a, monitor b and notifier ops",
         ),
         (
             replace(VIEW, unknown_locations=(UnknownLocation("hle", (), ("ops",)),)),
-            "there is no node at the location hle in `locations` of notifier ops",
+            "no node is at the location hle in `locations` of notifier ops",
+        ),
+        (
+            replace(VIEW, unknown_locations=(UnknownLocation("hle", tuple("abcdefg"), ()),)),
+            "of monitor a, monitor b, monitor c, monitor d, monitor e and 2 other monitors",
         ),
         (
             replace(VIEW, alone_since=SINCE),
@@ -140,6 +144,37 @@ def test_agent_shows_its_hubs_and_reports() -> None:
 )
 def test_problem_is_explained(view: ClusterView, problem: str) -> None:
     assert any(problem in line for line in shown(view))
+
+
+def test_disconnected_node_shows_no_values_of_the_database() -> None:
+    database = DatabaseView(
+        error="connection refused", unavailable_since=SINCE, latency_s=0.003, queued_notifications=2
+    )
+    lines = shown(replace(VIEW, database=database, reports=ReportCounters()))
+    assert lines[-1] == "database: not connected"
+    assert "the nodes and votes are shown as they were at the last connection" in lines
+    never = shown(ClusterView("mon1", "fra", database=database))
+    assert not any("NODE" in line or "last connection" in line for line in never)
+
+
+def test_clock_without_an_offset_has_no_negative_sign() -> None:
+    text = "\n".join(shown(same("mon9", "syd", time_offset_s=-0.0001)))
+    assert "+0.000 s" in text
+    assert "-0.000 s" not in text
+
+
+async def test_status_shows_that_this_node_is_not_connected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    view = replace(VIEW, database=DatabaseView(error="no route", unavailable_since=SINCE), alone_since=SINCE)
+    async with endpoint(tmp_path, cluster=lambda: view) as at:
+        await asyncio.to_thread(main, ["--socket", str(at.path), "status"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:3] == [
+        "this node has not been connected to the cluster since 2026-01-01 12:00:00 UTC: no route",
+        "this node has decided and notified alone since 2026-01-01 12:00:00 UTC; "
+        "it rejoins the cluster when the database responds",
+    ]
 
 
 async def test_exit_status_shows_whether_something_needs_attention(
@@ -192,6 +227,10 @@ async def test_status_has_the_monitors_of_other_hosts(
         shown = json.loads((await status("--json", "--type", "disk"))[1])
         assert shown["monitors"] == []
         assert [each["name"] for each in shown["host_monitors"]] == ["mon3/disk"]
+        for command in ("show", "explain", "ack"):
+            assert await asyncio.to_thread(main, ["--socket", str(at.path), command, "mon3/disk"]) == 1
+            error = "mon3/disk belongs to the host of node mon3; run monitorctl there, with the name disk"
+            assert error in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

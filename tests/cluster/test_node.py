@@ -765,7 +765,7 @@ def test_location_without_a_node_is_reported_once(caplog: pytest.LogCaptureFixtu
         await cluster.begin()
         try:
             await asyncio.sleep(120)
-            text = "no node of the cluster is at the location hle, which `locations` of 1 monitor names"
+            text = "no node of the cluster is at the location hle in `locations` of monitor web"
             assert [record.getMessage() for record in caplog.records].count(text) == 1
             assert cluster.nodes["ams"].node.view().unknown_locations == (
                 UnknownLocation("hle", ("web",), ()),

@@ -121,11 +121,18 @@ def suggesting_names(client: Client, name: str) -> Iterator[None]:
         names = [monitor["name"] for monitor in fetch_monitors(client)]
         if name in names:
             raise  # a daemon of another version, which does not have the endpoint
-        raise unknown_monitor(names, name) from None
+        raise unknown_monitor(client, names, name) from None
 
 
-def unknown_monitor(names: Sequence[str], name: str) -> ControlError:
+def unknown_monitor(client: Client, names: Sequence[str], name: str) -> ControlError:
     """Return the error for an unknown monitor. `names`: those of the existing monitors."""
+    for monitor in fetch_host_monitors(client) if "/" in name else ():
+        if monitor["name"] == name:
+            host, own_name = monitor["host"], monitor["monitor"]
+            return ControlError(
+                f"{name} belongs to the host of node {host}",
+                hint=f"run monitorctl there, with the name {own_name}",
+            )
     otherwise = "monitorctl status lists the monitors" if names else "no monitor is configured"
     hint = did_you_mean(name, names, most=3) or otherwise
     return ControlError(f"no monitor has the name {name!r}", hint=hint)

@@ -10,11 +10,11 @@ from monitord.cli.cluster_options import DETAILS, SUMMARY, add_cluster_options
 from monitord.cli.command import Command
 from monitord.cli.commands.daemon import execute
 from monitord.cli.exit_status import EXIT_FAILED, EXIT_OK
-from monitord.cli.output.tables import table
+from monitord.cli.output.tables import connection_problems, table
 from monitord.cli.output.terminal import max_columns
 from monitord.cli.output.wording import local_with_zone, short_time
 from monitord.errors import ControlError
-from monitord.explanation import configuration_differences_text
+from monitord.explanation import configuration_differences_text, users_of_location
 from monitord.model import Json
 from monitord.text import counted, joined, plain
 from monitord.units import approximate_duration
@@ -53,21 +53,24 @@ def cluster_lines(cluster: Json, *, max_columns: int | None) -> list[str]:
     database = cluster["database"]
     version = database["server_version"]
     server = "" if version is None else f" (PostgreSQL {plain(version)})"
-    parts = ["available" if database["is_available"] else "unavailable"]
-    if database["latency_s"] is not None:
+    parts = ["connected" if database["is_available"] else "not connected"]
+    if database["is_available"] and database["latency_s"] is not None:
         parts.append(f"a heartbeat takes {short_time(database['latency_s'])}")
-    if database["queued_notifications"] is not None:
+    if database["is_available"] and database["queued_notifications"] is not None:
         parts.append(f"{counted(database['queued_notifications'], 'notification')} queued")
+    tables = [
+        "",
+        *node_table(nodes, max_columns=max_columns),
+        "",
+        *location_table(cluster["locations"], max_columns=max_columns),
+    ]
     return [
         f"node {plain(cluster['node'])} at {plain(cluster['location'])}: "
         f"{len(live)} of {counted(len(nodes), 'node')} and {len(locations)} of "
         f"{counted(len(cluster['locations']), 'location')} live, "
         f"{counted(cluster['shared_monitors'], 'shared monitor')}",
         *cluster_problems(cluster),
-        "",
-        *node_table(nodes, max_columns=max_columns),
-        "",
-        *location_table(cluster["locations"], max_columns=max_columns),
+        *(tables if nodes else []),
         "",
         *(_agent(cluster["agent"]) if cluster["agent"] else [f"database{server}: {', '.join(parts)}"]),
         *_reports(cluster),
@@ -77,25 +80,19 @@ def cluster_lines(cluster: Json, *, max_columns: int | None) -> list[str]:
 def cluster_problems(cluster: Json) -> Iterator[str]:
     """Yield a line for each problem."""
     database, nodes = cluster["database"], cluster["nodes"]
-    if not database["is_available"]:
-        since = (
-            ""
-            if database["unavailable_since"] is None
-            else f" since {local_with_zone(database['unavailable_since'])}"
-        )
-        error = plain(database["error"] or "no connection yet")
-        yield f"this node has not been connected to the cluster{since}: {error}"
+    yield from connection_problems(
+        database["error"],
+        database["unavailable_since"],
+        cluster["alone_since"],
+        is_connected=database["is_available"],
+        is_agent=cluster["agent"] is not None,
+    )
+    if nodes and not database["is_available"]:
         yield "the nodes and votes are shown as they were at the last connection"
-    if cluster["alone_since"] is not None:
-        yield (
-            f"this node has decided and notified alone since {local_with_zone(cluster['alone_since'])}; "
-            f"it joins the others again when {'a hub' if cluster['agent'] else 'the database'} responds"
-        )
     yield from _node_problems(nodes)
     for unknown in cluster["unknown_locations"]:
-        users = [counted(unknown["monitors"], "monitor")] if unknown["monitors"] else []
-        users += [f"notifier {plain(name)}" for name in unknown["notifiers"]]
-        yield f"there is no node at the location {plain(unknown['name'])} in `locations` of {joined(users)}"
+        users = users_of_location(unknown["first_monitors"], unknown["monitors"], unknown["notifiers"])
+        yield f"no node is at the location {plain(unknown['name'])} in `locations` of {plain(users)}"
 
 
 def _node_problems(nodes: list[Json]) -> Iterator[str]:
@@ -113,15 +110,14 @@ def _node_problems(nodes: list[Json]) -> Iterator[str]:
             yield f"{name} is isolated: nearly all of its network checks fail"
         if node["configuration_differences"] is not None:
             differences = plain(configuration_differences_text(node["configuration_differences"]))
-            yield f"{name} has another configuration than this node: {differences}"
+            yield f"the configuration of {name} differs from that of this node: {differences}"
     different = [
         plain(node["name"])
         for node in nodes
         if node["is_configuration_equal"] is False and node["configuration_differences"] is None
     ]
     if different:
-        verb = "has" if len(different) == 1 else "have"
-        yield f"{joined(different)} {verb} other monitors, routes or notifiers than this node"
+        yield f"the monitors, routes or notifiers of {joined(different)} differ from those of this node"
     versions = sorted({plain(node["version"]) for node in nodes if node["status"] != "not_responding"})
     if len(versions) > 1:
         yield f"the nodes have several versions: {', '.join(versions)}"
@@ -151,7 +147,8 @@ def node_table(nodes: list[Json], *, max_columns: int | None) -> list[str]:
             str(node["checked_monitors"]),
             "-" if node["share_of_location"] is None else f"{node['share_of_location'] * 100:.0f} %",
             short_time(node["lateness_s"]),
-            f"{node['clock_offset_s']:+.3f} s",
+            # Adding 0.0 makes the negative zero positive.
+            f"{round(node['clock_offset_s'], 3) + 0.0:+.3f} s",
             node["configuration"][:8],
             node["version"],
         )

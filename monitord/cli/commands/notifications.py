@@ -79,7 +79,7 @@ def _notifications(options: argparse.Namespace) -> int:
         # Notifications outlive their monitor: only a name without any can be misspelled.
         names = [monitor["name"] for monitor in fetch_monitors(client)]
         if name not in names:
-            raise unknown_monitor(names, name)
+            raise unknown_monitor(client, names, name)
     if options.json:
         print_json(response)
     elif not notifications:

@@ -60,7 +60,7 @@ def _silence(options: argparse.Namespace) -> int:
     for name in names:
         # The daemon accepts names of future monitors, but a misspelled name would silence nothing.
         if name not in known_names:
-            raise unknown_monitor(known_names, name)
+            raise unknown_monitor(client, known_names, name)
     document: dict[str, object] = {
         "names": names,
         "patterns": patterns,

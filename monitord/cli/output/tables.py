@@ -84,8 +84,22 @@ def _min_yielding(max_columns: int) -> int:
     return min(MIN_YIELDING, max(max_columns // 4, 1))
 
 
+def connection_problems(
+    error: str | None, since: str | None, alone_since: str | None, *, is_connected: bool, is_agent: bool
+) -> Iterator[str]:
+    """Yield a line for each problem of the connection of this node to its cluster."""
+    if not is_connected:
+        since_text = "" if since is None else f" since {local_with_zone(since)}"
+        yield f"this node has not been connected to the cluster{since_text}: {plain(error or 'no connection yet')}"
+    if alone_since is not None:
+        yield (
+            f"this node has decided and notified alone since {local_with_zone(alone_since)}; "
+            f"it rejoins the cluster when {'a hub' if is_agent else 'the database'} responds"
+        )
+
+
 def headline(status: Json) -> list[str]:
-    """The daemon in one line, and a line for each problem: of the history, of a notifier, or a rejected reload."""
+    """The daemon in one line, and a line for each problem, for example a notifier that fails or a rejected reload."""
     monitors, history, reload = status["monitors"], status["history"], status["reload"]
     counts = ", ".join(f"{count} {state}" for state, count in monitors.items() if state != "total" and count)
     running_for = format_duration(float(int(status["uptime_s"])))
@@ -112,6 +126,14 @@ def headline(status: Json) -> list[str]:
             )
         elif notifier.get("warning"):
             lines.append(f"notifier {notifier['name']}: {plain(notifier['warning'])}")
+    if (cluster := status.get("cluster")) is not None:
+        lines += connection_problems(
+            cluster["error"],
+            cluster["disconnected_since"],
+            cluster["alone_since"],
+            is_connected=cluster["is_connected"],
+            is_agent=cluster["is_agent"],
+        )
     lines += [line for source in status.get("sources", ()) for line in _source_problems(source)]
     if reload["status"] == "rejected":
         at = local_with_zone(reload["at"])

@@ -372,6 +372,29 @@ _STATUS: dict[str, Property] = {
         "The state of the history.",
     ),
     "notifiers": (listed(ref("Notifier")), "The configured notifiers."),
+    "cluster": (
+        nullable(
+            made_of(
+                {
+                    "is_connected": (
+                        FLAG,
+                        "Whether the database, or for an agent a hub, has accepted the last heartbeat of this node.",
+                    ),
+                    "error": (nullable(TEXT), "The reason why it has not; null if it has."),
+                    "disconnected_since": (
+                        nullable(TIME),
+                        "The time since which this node is not connected; null if it is, or has never been.",
+                    ),
+                    "alone_since": (
+                        nullable(TIME),
+                        "The time since which this node decides alone; null if it does not.",
+                    ),
+                    "is_agent": (FLAG, "Whether this node is an agent."),
+                }
+            )
+        ),
+        "The connection of this node to its cluster; null without a cluster.",
+    ),
     "sources": (listed(ref("MonitorSource")), "The sources of automatic monitors."),
     "memory_peak_bytes": (INTEGER, "The maximum resident set size of the daemon."),
     "reload": (ref("Reload"), "The outcome of the last reload."),
@@ -483,6 +506,7 @@ _CLUSTER: dict[str, Property] = {
                 {
                     "name": (TEXT, "The name of the location."),
                     "monitors": (INTEGER, "The number of shared monitors whose `locations` name it."),
+                    "first_monitors": (listed(TEXT), "The names of the first five of these monitors."),
                     "notifiers": (listed(TEXT), "The notifiers whose `locations` name it."),
                 }
             )
@@ -1079,7 +1103,17 @@ _EXPLANATION: dict[str, Property] = {
         made_of(
             {
                 "status": (
-                    {"type": "string", "enum": ["scheduled", "running", "queued", "paused", "at_other_node"]},
+                    {
+                        "type": "string",
+                        "enum": [
+                            "scheduled",
+                            "running",
+                            "queued",
+                            "paused",
+                            "at_other_node",
+                            "at_other_locations",
+                        ],
+                    },
                     "Whether the next check is scheduled, already running or queued for a slot, stopped by a pause, or "
                     "made by another node at this location.",
                 ),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional
 
 from monitord.dispatch import MonitorEntry
+from monitord.explanation import SHOWN_MONITORS
 from monitord.model import Json
 from monitord.monitors import MonitorSettings
 from monitord.status.model.representations import text_of
@@ -89,6 +90,12 @@ def is_checked_here(entry: MonitorEntry) -> bool:
     return cycle.has_timer or cycle.is_checking or cycle.is_queued or entry.state.pause is not None
 
 
+def is_at_this_location(view: "ClusterView | None", entry: MonitorEntry) -> bool:
+    """Whether nodes at the location of this node check the monitor."""
+    locations = entry.monitor.settings.locations
+    return view is None or not locations or view.location in locations
+
+
 def locations_of(votes: MonitorVotes, settings: MonitorSettings) -> tuple[str, ...]:
     """Return the locations that are to check the monitor, sorted. Configured locations need not be known."""
     return tuple(sorted(settings.locations or votes.electorate.known))
@@ -154,6 +161,18 @@ def votes_json(votes: MonitorVotes, settings: MonitorSettings) -> Json:
 # -- the cluster as a whole -------------------------------------------------------------------------------
 
 
+def connection_json(view: "ClusterView") -> Json:
+    """Return the key `cluster` of the status of the daemon: whether this node is connected to the cluster."""
+    database = view.database
+    return {
+        "is_connected": database.is_available,
+        "error": database.error,
+        "disconnected_since": text_of(database.unavailable_since),
+        "alone_since": text_of(view.alone_since),
+        "is_agent": view.agent is not None,
+    }
+
+
 def cluster_json(view: "ClusterView", hosts: Mapping[str, Mapping[str, int]] = {}) -> Json:
     """Return the cluster as `GET /api/v1/cluster` shows it: the nodes sorted by location and name.
 
@@ -182,6 +201,7 @@ def cluster_json(view: "ClusterView", hosts: Mapping[str, Mapping[str, int]] = {
             {
                 "name": unknown.name,
                 "monitors": len(unknown.monitors),
+                "first_monitors": list(unknown.monitors[:SHOWN_MONITORS]),
                 "notifiers": list(unknown.notifiers),
             }
             for unknown in view.unknown_locations

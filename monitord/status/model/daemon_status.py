@@ -12,6 +12,7 @@ from monitord.model import WORST_FIRST, Json, State
 from monitord.sources import Sources
 from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.responses import cacheable_response, encode
+from monitord.status.model.cluster import connection_json
 from monitord.status.model.read_model import REFRESH_EVERY_S, ReadModel
 from monitord.status.model.representations import notifiers_of, reload_of, sources_of, text_of
 from monitord.web import Response
@@ -95,6 +96,7 @@ class DaemonStatus:
                 "reset_reason": stats.reset_reason,
             },
             "notifiers": notifiers_of(self._alerts),
+            "cluster": None if (view := self._model.cluster()) is None else connection_json(view),
             "sources": sources_of(self._sources.status()),
             "memory_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             "reload": reload_of(self._control.last_reload),

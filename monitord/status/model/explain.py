@@ -12,7 +12,7 @@ from monitord.dispatch import Dispatcher, MonitorEntry, Pipeline
 from monitord.explanation import UtcTimes, sentences
 from monitord.health import ParentState
 from monitord.model import Json, State, Verdict, VerdictRule
-from monitord.status.model.cluster import ClusterSource, no_cluster, votes_json, votes_of
+from monitord.status.model.cluster import ClusterSource, is_at_this_location, no_cluster, votes_json, votes_of
 from monitord.status.model.representations import context_of, result_of, text_of
 
 _BAD = frozenset({State.DOWN, State.UNREACHABLE})
@@ -186,6 +186,8 @@ class Explanations:
             else "scheduled"
             if entry.cycle.has_timer
             else "at_other_node"
+            if is_at_this_location(self._cluster(), entry)
+            else "at_other_locations"
         )
         if status != "scheduled":
             return {"status": status, "at": None, "in_s": None, "interval": None, "interval_s": None}

@@ -62,7 +62,7 @@ def _shown(view: "ClusterView") -> Iterator[ShownHostMonitor]:
             shown = _reported(reported, node, age_s)
             if loss is not None and shown.state is not State.PAUSED:
                 since, reason, text = loss
-                last = f"; it was {shown.state.value}" + (f": {shown.detail}" if shown.detail else "")
+                last = f"; last state: {shown.state.value}" + (f", {shown.detail}" if shown.detail else "")
                 shown = replace(
                     shown, state=State.UNKNOWN, since=since, reason=reason, detail=f"{text}{last}"
                 )
@@ -106,7 +106,9 @@ def _loss(node: "Node", view: "ClusterView") -> tuple[datetime | None, Reason, s
     # To the second: the time of a heartbeat is computed from its age.
     since = view.membership_at - timedelta(seconds=node.seen_ago_s) if view.membership_at else None
     since = None if since is None else since.replace(microsecond=0)
-    text = f"node {node.name} was last seen" + (" long ago" if since is None else f" at {time_text(since)}")
+    text = f"node {node.name} has sent no heartbeat " + (
+        "for a long time" if since is None else f"since {time_text(since)}"
+    )
     return since, Reason.NODE_LOST, text
 
 

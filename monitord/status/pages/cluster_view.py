@@ -194,9 +194,9 @@ def _node(node: Mapping[str, Any]) -> NodeRow:
         problems.append("its clock differs from that of the database")
     if node["configuration_differences"] is not None:
         differences = configuration_differences_text(node["configuration_differences"])
-        problems.append(f"has another configuration than this node: {differences}")
+        problems.append(f"its configuration differs from that of this node: {differences}")
     elif node["is_configuration_equal"] is False:
-        problems.append("has other monitors, routes or notifiers than this node")
+        problems.append("its monitors, routes or notifiers differ from those of this node")
     if node["is_isolated"]:
         problems.append("is isolated: nearly all of its network checks fail")
     share = (

@@ -17,6 +17,7 @@ from monitord.dispatch import Matcher
 from monitord.model import Incident, State
 from monitord.status.access.security import has_write_access
 from monitord.status.api.history import first_page
+from monitord.status.model.cluster import is_at_this_location
 from monitord.status.model.objectives import objective_summary
 from monitord.status.model.read_model import KEPT_MARKS
 from monitord.status.pages import wording
@@ -177,6 +178,7 @@ class PageHandlers:
             "locations": None
             if record.votes is None
             else locations_view(record.votes, entry.monitor.settings),
+            "is_at_this_location": is_at_this_location(self._model.cluster(), entry),
             "silence": silence,
             "silence_to_end": silence.id if silence is not None and is_of_this else None,
             "past": past,

@@ -52,7 +52,9 @@ async def test_location_without_a_node_is_shown() -> None:
     async with asked(world) as client:
         ask = await described(client)
         shown = (await ask("GET", "/cluster")).json()
-    assert shown["unknown_locations"] == [{"name": "hle", "monitors": 1, "notifiers": ["ops"]}]
+    assert shown["unknown_locations"] == [
+        {"name": "hle", "monitors": 1, "first_monitors": ["good"], "notifiers": ["ops"]}
+    ]
 
 
 async def test_monitor_has_the_votes_of_the_locations() -> None:
@@ -105,7 +107,7 @@ async def test_list_follows_votes_and_live_locations() -> None:
 
 
 async def test_monitor_that_another_node_of_the_location_checks_is_marked() -> None:
-    world, _ = clustered(VIEW)
+    world, member = clustered(VIEW)
     async with asked(world) as client:
         ask = await described(client)
         world.dispatcher.entries["good"].cycle.timer_id = NO_TIMER
@@ -115,8 +117,14 @@ async def test_monitor_that_another_node_of_the_location_checks_is_marked() -> N
             "is_checked_here"
         ] is False
         explained = (await ask("GET", "/monitors/good/explain")).json()
+        entry = world.dispatcher.entries["good"]
+        entry.monitor.settings = replace(entry.monitor.settings, locations=("fra",))
+        member.view = replace(VIEW, location="syd")
+        elsewhere = (await ask("GET", "/monitors/good/explain")).json()
     assert explained["next"]["status"] == "at_other_node"
     assert "Another node at this location checks it." in explained["sentences"]
+    assert elsewhere["next"]["status"] == "at_other_locations"
+    assert "Another node at this location checks it." not in elsewhere["sentences"]
 
 
 def with_hosts(view: ClusterView, **ages_s: float) -> ClusterView:
@@ -168,7 +176,9 @@ async def test_monitors_of_other_hosts_are_listed() -> None:
         lost = (await ask("GET", "/cluster/host-monitors?name=mon3")).json()["monitors"][0]
         assert (lost["state"], lost["reported_state"], lost["reason"]) == ("unknown", "up", "node_lost")
         assert lost["since"] == "2026-01-01T11:50:00.000Z"
-        assert lost["detail"] == "node mon3 was last seen at 2026-01-01 11:50:00 UTC; it was up: 97 % used"
+        assert lost["detail"] == (
+            "node mon3 has sent no heartbeat since 2026-01-01 11:50:00 UTC; last state: up, 97 % used"
+        )
         assert lost["age_s"] == 600.5
         # This node has lost the database, and knows nothing of the others.
         member.view = replace(with_hosts(VIEW), membership_age_s=30.0)

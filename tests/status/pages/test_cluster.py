@@ -49,13 +49,15 @@ async def test_daemon_shows_the_nodes() -> None:
     text = await page("/daemon")
     assert "This node is mon1 at fra. 4 of 5 nodes and 3 of 4 locations are live; 1 shared monitor." in text
     assert '<strong class="near">not responding</strong>' in text
-    assert "has other monitors, routes or notifiers than this node" in text
+    assert "its monitors, routes or notifiers differ from those of this node" in text
     assert "PostgreSQL 15.8, available, a heartbeat takes 3.1 ms, 2 notifications queued" in text
 
 
 async def test_daemon_shows_the_differences_of_a_configuration() -> None:
     view = replace(VIEW, differences={"mon2": ConfigurationDifferences(changed=("monitors.api",), total=1)})
-    assert "has another configuration than this node: monitors.api differs" in await page("/daemon", view)
+    assert "its configuration differs from that of this node: monitors.api differs" in await page(
+        "/daemon", view
+    )
 
 
 async def test_agent_shows_its_hub_and_not_a_database() -> None:
