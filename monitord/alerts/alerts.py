@@ -326,15 +326,16 @@ class Alerts:
         self._discard(monitor)
 
     def close_other(self, alert: Alert, current: AlertInput) -> None:
-        """Close an alert that no longer is that of its monitor, which is up, where its receivers keep it open.
+        """Close an alert that no longer is that of its monitor, which is up."""
+        self._queue(evaluate(alert, current, self._settings, self._clock.now()).notifications, alert)
 
-        People get the closing notification of the alert that has replaced it.
+    def tracks_problems(self, notifier: str) -> bool:
+        """Whether the receiver of a notifier keeps problems open by the id of their alert; True if it is unknown.
+
+        To people, the closing notification of the alert that has replaced another is enough.
         """
-        to_people = {name for name, worker in self._workers.items() if not worker.notifier.tracks_problems}
-        closing = evaluate(alert, current, self._settings, self._clock.now()).notifications
-        self._queue(
-            [notification for notification in closing if notification.notifier not in to_people], alert
-        )
+        worker = self._workers.get(notifier)
+        return worker is None or worker.notifier.tracks_problems
 
     # -- isolation, and the wall clock --------------------------------------------------------------------
 

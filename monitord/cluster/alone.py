@@ -84,22 +84,38 @@ class AloneMode:
         self,
         records: Mapping[str, Mapping[str, Any] | None],
         results: Mapping[str, Mapping[str, Any] | None],
+        tracks_problems: Callable[[str], bool],
     ) -> None:
         """Drop records that were merged, unless they have changed since.
 
-        An alert is left if the result has another id.
+        An alert is left for the notifiers that the result does not close: those that only this host has, and if the
+        result has another id, those that track problems (`Notifier.tracks_problems`).
         """
         for monitor, record in records.items():
             if self._changed.get(monitor) is not record:
                 continue
-            result = results.get(monitor)
-            if record is not None and (result is None or result["id"] != record["id"]):
-                alert = alert_from_record(record)
-                if any(progress.is_open for progress in alert.notifiers.values()):
-                    self._left[monitor] = alert
-                    self._save(LEFT_PREFIX + monitor, {"alert": record})
+            if record is not None:
+                self._leave(monitor, alert_from_record(record), results.get(monitor), tracks_problems)
             del self._changed[monitor]
             self._save(CHANGED_PREFIX + monitor, None)
+
+    def _leave(
+        self,
+        monitor: str,
+        alert: Alert,
+        result: Mapping[str, Any] | None,
+        tracks_problems: Callable[[str], bool],
+    ) -> None:
+        known: Mapping[str, Any] = {} if result is None else result["notifiers"]
+        is_continued = result is not None and result["id"] == alert.id
+        left = {
+            name: progress
+            for name, progress in alert.notifiers.items()
+            if progress.is_open and (name not in known or (tracks_problems(name) and not is_continued))
+        }
+        if left:
+            self._left[monitor] = replace(alert, notifiers=left)
+            self._save(LEFT_PREFIX + monitor, {"alert": alert_record(self._left[monitor])})
 
     def take_left(self, monitor: str) -> Alert | None:
         """Return the alert of this monitor that is left, once."""
@@ -186,7 +202,8 @@ class Alone:
         """Merge the alerts that have changed into the database, and leave them to it again. Raises ClusterError."""
         while changed := dict(self.mode.changed):
             # Others may change in the meantime.
-            self.mode.mark_merged(changed, await self._database.merge(self._assignment.node, changed))
+            results = await self._database.merge(self._assignment.node, changed)
+            self.mode.mark_merged(changed, results, self._alerts.tracks_problems)
         self.mode.since = None
         async for name, entry in in_turns(list(self._registry.entries.items())):
             if self._assignment.is_shared(entry.monitor):

@@ -10,8 +10,9 @@ import secrets
 import shlex
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from monitord.cluster.model import (
     AgentReport,
@@ -122,10 +123,19 @@ class _Waiting:
 class Hub:
     """Accepts reports while `step` is repeated. `feed` is filled by the node."""
 
-    def __init__(self, database: ClusterStore, is_for_location: Callable[[str, str], bool]) -> None:
-        """`is_for_location`: whether a location, the second argument, is to check a monitor."""
+    def __init__(
+        self,
+        database: ClusterStore,
+        is_for_location: Callable[[str, str], bool],
+        has_notifier: Callable[[str], bool],
+    ) -> None:
+        """`is_for_location`: whether a location, the second argument, is to check a monitor.
+
+        `has_notifier`: whether a notifier of this name is configured.
+        """
         self._database = database
         self._is_for_location = is_for_location
+        self._has_notifier = has_notifier
         self._warned_of: set[str] = set()
         self._queue: deque[_Waiting] = deque()
         self._has_reports = asyncio.Event()
@@ -165,7 +175,7 @@ class Hub:
         alerts: Alerts | None = None
         if request.alerts is not None:
             merged = {
-                monitor: alert
+                monitor: self._closable(alert)
                 for monitor, alert in request.alerts.items()
                 if self._is_for_location(monitor, node.location)
             }
@@ -182,6 +192,15 @@ class Hub:
             self.feed.page(request.position, includes_shared=node.follows_decisions),
             alerts,
         )
+
+    def _closable(self, alert: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        """Return the record of an alert without notifiers that only the agent has, which closes it there itself."""
+        if alert is None:
+            return None
+        notifiers = {
+            name: progress for name, progress in alert["notifiers"].items() if self._has_notifier(name)
+        }
+        return {**alert, "notifiers": notifiers}
 
     def _permitted(self, report: AgentReport) -> AgentReport:
         """Drop heartbeats of jobs whose monitors are not for the location of the agent.

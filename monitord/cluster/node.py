@@ -114,7 +114,15 @@ class ClusterNode:
     ) -> None:
         self._settings = settings
         self._parts = parts
-        self.hub = None if parts.agent is not None else Hub(parts.database, parts.assignment.is_for_location)
+        self.hub = (
+            None
+            if parts.agent is not None
+            else Hub(
+                parts.database,
+                parts.assignment.is_for_location,
+                lambda notifier: notifier in alerts.settings.names,
+            )
+        )
         self._note_for_agents: Callable[[Change], None] = (
             (lambda _: None) if self.hub is None else self.hub.feed.note
         )

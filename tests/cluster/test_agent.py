@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
+from monitord.alerts import AlertRoute
+from monitord.alerts.outbox import DeliveryStatus
 from monitord.cluster.agent import HubStore
 from monitord.cluster.model import LIVE_S, Node, Role
 from monitord.cluster.settings import HubSettings
@@ -13,7 +15,7 @@ from monitord.cluster.spool import SPOOL_PREFIX
 from monitord.config import Secret
 from monitord.model import Reason, State
 from monitord.monitors import MONITOR_TYPES
-from tests.alerts.fakes import fake_type
+from tests.alerts.fakes import alert_settings, fake_type
 from tests.cluster.votes import vote
 from tests.cluster.worlds import ALONE_AFTER_S, Cluster, FakeHubs, NodeWorld, until
 from tests.fakes import FakeClock, FakeMonitor, monitor_settings, run_in_fake_time
@@ -266,6 +268,33 @@ def test_agent_without_a_hub_notifies_alone_and_merges_on_return(caplog: pytest.
         assert "a hub of the cluster responds again after" in caplog.text
 
     run(main)
+
+
+@pytest.mark.parametrize("locations", [(), ("branch",)], ids=["up for the others", "checked here only"])
+def test_notifier_that_only_the_agent_has_gets_its_recovery_from_the_agent(
+    locations: tuple[str, ...],
+) -> None:
+    """No node could deliver it."""
+
+    async def main(cluster: Branch) -> None:
+        agent = cluster.agent
+        agent.alerts.apply(alert_settings(AlertRoute(("sms", "ops")), names=("sms", "ops")))
+        agent.configure()
+        cluster.hubs.unreachable = {FRA, HEL}
+        cluster.fail("branch")
+        await until(lambda: agent.sent == ["DOWN: web", "DOWN: web"])
+        cluster.hubs.unreachable = set()
+        await until(lambda: agent.node.view().alone_since is None)
+        cluster.fail()
+        await until(lambda: agent.sent[2:] == ["UP: web"])
+        await until(lambda: cluster.sent.count("UP: web") == 2)
+        await asyncio.sleep(60)
+        notifications = cluster.server.notifications.values()
+        assert {(row.notifier, row.status) for row in notifications} == {("ops", DeliveryStatus.SENT.value)}
+        # By the agent to "sms", and by a node to "ops".
+        assert (agent.sent.count("UP: web"), cluster.sent.count("UP: web")) == (1, 2)
+
+    run(main, locations=locations)
 
 
 def test_pauses_of_a_node_apply_to_the_agent_and_those_of_the_agent_do_not_spread() -> None:

@@ -115,7 +115,11 @@ class Running:
 
     def __init__(self) -> None:
         self.database = CountingDatabase()
-        self.hub = Hub(self.database, lambda monitor, location: (monitor, location) != ("hq", "branch"))
+        self.hub = Hub(
+            self.database,
+            lambda monitor, location: (monitor, location) != ("hq", "branch"),
+            lambda notifier: notifier == "ops",
+        )
         self._task = asyncio.ensure_future(self._run())
 
     async def _run(self) -> None:
