@@ -7,8 +7,8 @@ import hashlib
 
 from monitord.web import Handler, HTTPNotModified, Request, Response, StreamResponse
 
-# Fields that a 304 repeats: in a cache they replace the stored ones (RFC 9111 section 4.3.4), so the field that allows
-# other sites to show a badge is among them.
+# Fields that a 304 repeats: in a cache they replace the stored fields (RFC 9111 section 4.3.4), so the field that
+# allows other sites to show a badge is among them.
 _REPEATED = ("ETag", "Cache-Control", "Vary", "Cross-Origin-Resource-Policy")
 
 

@@ -158,7 +158,7 @@ def _streak(explanation: Explanation, times: TimeFormat) -> list[str]:
             f"{what} {_CHANGES[streak['leads_to']]} after {streak['needed']}."
         )
     if flapping["is_flapping"]:
-        # In a cluster, the changes of the decisions count, not those that the checks of this node would cause.
+        # In a cluster, the changes of the decisions count, not the results of this node.
         change = f" ({flapping['change_percent']} % change, ends at {FLAPPING_ENDS_AT_PERCENT} %)"
         sentences.append(
             f"It is flapping{change if explanation['cluster'] is None else ''}: "

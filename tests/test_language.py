@@ -22,6 +22,9 @@ PATTERN: re.Pattern[str] = CHECK["PATTERN"]
         "The recovery is still notified.",
         "acknowledge the alert",
         "the changes since the period before.",
+        "it is an error, too.",
+        "the configured nodes and the known ones",
+        "the number is stored already",
     ],
 )
 def test_banned_words_are_found(text: str) -> None:

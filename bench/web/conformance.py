@@ -1,4 +1,4 @@
-"""The conformance cases of the peers: number and names of the unmet ones.
+"""The conformance cases of the peers: number and names of the unmet requirements.
 
 If nginx fails a case, check the case first; nginx with its echo module is the reference.
 """

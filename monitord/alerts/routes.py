@@ -1,7 +1,7 @@
 """Settings of notifiers and routes: [notifiers.NAME] and [[alerts.routes]].
 
-The first route that matches applies, and the following ones as well if it has `continue`. Without routes every notifier
-is notified of everything.
+The first route that matches applies, and the following routes as well if it has `continue`. Without routes, every
+notifier is notified of everything.
 """
 
 from collections.abc import Collection, Iterator

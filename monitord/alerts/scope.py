@@ -19,7 +19,7 @@ class AlertScope:
     """The location of this node in its cluster; "" without a cluster."""
 
     def is_shared(self, monitor: str) -> bool:
-        """Whether the nodes of a cluster decide about this monitor."""
+        """Whether the nodes of a cluster decide the state of this monitor."""
         del monitor
         return False
 

@@ -50,7 +50,7 @@ class Recorder(Sink):
     def claim_saved_monitor(self, monitor: Monitor[Any]) -> SavedMonitor | None:
         """Return the stored state of this monitor from an earlier run or configuration; None if there is none.
 
-        The state and its open incident are removed from the unclaimed ones. The history of a monitor that was renamed
+        The state and its open incident are removed from the unclaimed states. The history of a monitor that was renamed
         is renamed, and the time span of the restored state continues. If the state cannot be used, because it is
         unreadable or the type of the monitor has changed, its incident is closed.
         """

@@ -53,7 +53,7 @@ def _digest(texts: Iterable[str]) -> str:
 
 
 class OwnMonitors:
-    """The shared monitors of this node, also those of its sources, as published to the other nodes."""
+    """The shared monitors of this node, including those of its sources, as published to the other nodes."""
 
     def __init__(self, registry: Registry, assignment: Assignment) -> None:
         self._registry = registry

@@ -1,6 +1,6 @@
 """The monitors of this host in the database: the sink that collects the changes for the next heartbeat.
 
-The cluster does not decide about them: the other nodes only show them.
+The cluster does not decide their states: the other nodes only show them.
 """
 
 from monitord.cluster.assignment import Assignment

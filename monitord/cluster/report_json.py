@@ -651,7 +651,7 @@ def answer_of(document: Any) -> ReportAnswer:
 
 
 def vote_record(vote: Vote) -> Json:
-    """Return a vote as JSON, also for the spool of an agent."""
+    """Return a vote as JSON, for reports and for the spool of an agent."""
     return {
         "monitor": vote.monitor,
         "location": vote.location,

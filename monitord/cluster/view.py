@@ -90,8 +90,8 @@ class UnknownLocation:
 class ClusterView:
     """The cluster as one node sees it.
 
-    `node` and `location`: of this node. `votes`: by monitor and location, also those of locations that are not live.
-    The inner mapping of a monitor is replaced when one of its votes changes, never edited: readers keep what they have
+    `node` and `location`: of this node. `votes`: by monitor and location, including locations that are not live. The
+    inner mapping of a monitor is replaced when one of its votes changes, never edited: readers keep what they have
     composed as long as it is the same object. `shared`: the names of the monitors that the cluster decides, with or
     without a vote. `host_monitors`: those of the hosts of all nodes, by node and name; `host_revision` counts their
     changes. `differences`: by node, of those whose configuration differs from that of this node and is known.

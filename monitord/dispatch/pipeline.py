@@ -350,7 +350,7 @@ class Pipeline:
         step = advance(before, result.verdict, observation.started_at, settings.policy, parent_state)
         health = step.health
         if observation.reason is Reason.PROBER_ISOLATED and health.is_soft:
-            # The earlier failures of this streak were probably failures of this host, too.
+            # The earlier failures of this streak were probably failures of this host as well.
             health = without_streak(health)
         now_s, is_conclusive = self._clock.monotonic_s(), result.verdict is not Verdict.INCONCLUSIVE
         conclusive_at_s = now_s if is_conclusive else entry.state.conclusive_at_s

@@ -36,7 +36,7 @@ MIN_SUSPENSION_S = 0.5
 
 IGNORE_AFTER_SUSPEND_S = 15.0
 """Links, addresses and name servers become available one after the other: failures of checks that start within this
-time are inconclusive, too."""
+time are inconclusive as well."""
 
 
 class StallDetector:

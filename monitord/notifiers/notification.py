@@ -65,7 +65,7 @@ class NotificationContext:
     `url`: the page of the monitor. `excerpt`: of the last response. `passed_at`: the last check that passed. At most
     `MAX_RELATED` names each: `parents` and `siblings` that are not up, and `dependents` in any state.
 
-    `is_shared`: the nodes of a cluster decide about the monitor, and any of them may send the notification: its
+    `is_shared`: the nodes of a cluster decide its state, and any of them may send the notification: its
     receiver must not recognize the alert by the sending host. `locations`: the locations that have a vote on the
     monitor, with the state that they see. Empty for a monitor that its host alone decides.
 

@@ -101,7 +101,7 @@ async def _serve_conditionally(pages: PublicPages, name: str, request: Request) 
 
 
 async def _with_headers(request: Request, handler: Handler) -> StreamResponse:
-    """Add the headers to errors, too, which must not be cached. A middleware."""
+    """Add the headers to errors as well, which must not be cached. A middleware."""
     try:
         return await handler(request)
     except HTTPException as error:

@@ -2,8 +2,8 @@
 
 A monitor is added when its unit fails, and removed when its unit has been up for RECOVERED_AFTER_S: until then, a unit
 that fails repeatedly has one monitor with one history. Units that configured monitors watch are excluded, as are those
-of Podman's health checks: a unit that fails there is a single probe, and Podman decides about the container. The
-targets are the names of the units, without data: if a unit recovers during a restart, a check closes its incident.
+of Podman's health checks: a unit that fails there is a single probe, and Podman decides the health of the container.
+The targets are the names of the units, without data: if a unit recovers during a restart, a check closes its incident.
 """
 
 import asyncio

@@ -27,7 +27,7 @@ BODILESS = frozenset({204, 304})
 JOINED_BODY_BYTES = 64 * 1024  # up to this size, copying is cheaper than a second write
 
 # The framing of these does not depend on the status. RFC 9110 section 15.3.6: 205 never has a body.
-_REGULAR_STATUSES = frozenset(status for status in REASONS if status >= 200) - BODILESS - {205}  # noqa: PLR2004 - the final ones
+_REGULAR_STATUSES = frozenset(status for status in REASONS if status >= 200) - BODILESS - {205}  # noqa: PLR2004 - final responses
 
 
 PLAIN_TEXT = "text/plain; charset=utf-8"

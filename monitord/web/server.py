@@ -216,7 +216,7 @@ class Server:
                 self._admitted,
             )
             self._rejected_since_warning, self._warned_at_s = 0, now_s
-        # Rejected connections are counted separately, so that they do not use up the reserved ones.
+        # Rejected connections are counted separately, so that they do not use up the reserved connections.
         if len(self._connections) - self._admitted > MAX_REJECTIONS:
             connection.abort()
         return rejection

@@ -28,7 +28,7 @@ after(async () => {
   await site?.close();
 });
 
-// Opens a path, and fails if the browser has other complaints than the expected ones.
+// Opens a path, and fails if the browser reports other errors than expected.
 async function look(path, options, use, complaints = []) {
   const { page, failures, close } = await openPage(browser, options);
   try {

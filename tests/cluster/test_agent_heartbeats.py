@@ -81,7 +81,7 @@ def test_agent_that_only_receives_heartbeats_is_not_a_voter() -> None:
 
 
 @pytest.mark.parametrize("outage_s", [7, 25, 90])
-def test_outage_of_the_hubs_at_the_deadline_is_no_missed_heartbeat(outage_s: int) -> None:
+def test_outage_of_the_hubs_at_the_deadline_is_not_a_missed_heartbeat(outage_s: int) -> None:
     async def main(cluster: Branch) -> None:
         # The next heartbeat must arrive within two minutes.
         ping(cluster.agent)

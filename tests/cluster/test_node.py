@@ -410,7 +410,7 @@ def test_merged_alert_is_not_closed_before_the_votes_are_counted() -> None:
         await until(lambda: all(world.node.view().alone_since for world in cluster.nodes.values()))
         cluster.fail("ams", "fra")
         await until(lambda: len(cluster.sent) == 2)
-        # The decision is still up, and one location alone is no majority of the known ones.
+        # The decision is still up, and one location alone is not a majority of the known locations.
         cluster.server.is_down = False
         cluster.nodes["fra"].database.is_disconnected = True
         cluster.nodes["hel"].database.is_disconnected = True

@@ -117,7 +117,7 @@ def test_heartbeats_survive_the_transport_and_are_those_of_the_agent() -> None:
         SharedHeartbeat("backup", replace(job, node="branch1")),
         SharedHeartbeat("log", replace(log, missed_at=None)),
     )
-    # Nothing was received after the report arrived, whatever the clock of the agent says.
+    # Nothing was received after the report arrived, regardless of the clock of the agent.
     early = read(body, BEGAN).report.heartbeats[0].facts
     assert (early.last_signal_at, early.ends[0].at) == (BEGAN, BEGAN)
 

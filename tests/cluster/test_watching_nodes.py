@@ -196,7 +196,7 @@ def test_removed_monitor_is_closed_although_the_configurations_differ_otherwise(
         hel.configure()
         cluster.fail("mon1", "mon3", "mon4")
         await until(lambda: cluster.sent == ["DOWN: web"])
-        # The last node with the monitor does not decide about it.
+        # The last node with the monitor does not decide its state.
         last = next(name for name, world in cluster.nodes.items() if not decides(world, "web"))
         for name in cluster.nodes.keys() - {last}:
             cluster.nodes[name].remove("web")

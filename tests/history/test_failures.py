@@ -295,7 +295,7 @@ async def test_unknown_reason_stays_and_is_read_as_unrecognized(
     assert [transition.reason for transition in await history.transitions("a")] == [Reason.UNRECOGNIZED]
     assert [incident.reason for incident in await history.incidents()] == [Reason.UNRECOGNIZED]
     await history.close(5)
-    # The version that knows the reason finds it again, also of what was written since.
+    # The version that knows the reason finds it again, even in results that were written since.
     assert select(life.path, "SELECT name FROM reasons JOIN incidents ON reasons.id = reason") == [
         ("struck_by_lightning",)
     ]

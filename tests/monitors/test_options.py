@@ -1,6 +1,7 @@
 """Common properties of all monitor types: the common keys, and the treatment of every key of their own.
 
-The tests run over the registry: a new type needs its smallest configuration here, and the broken ones in `broken/`.
+The tests run over the registry: a new type needs its smallest configuration here, and broken configurations in
+`broken/`.
 """
 
 from dataclasses import FrozenInstanceError, fields

@@ -163,7 +163,7 @@ def test_killed_or_restarted_daemon_counts_each_entry_once(watching: Installed, 
 
 
 def test_entries_are_counted_across_a_restart_and_a_rotation_of_journald(watching: Installed) -> None:
-    """A vacuum deletes entries, read or not; the counted ones stay counted."""
+    """A vacuum deletes entries, read or not; the counted entries stay counted."""
     before = count(watching)
     log_failures(watching, 1)
     watching.machine.run("systemctl", "restart", "systemd-journald.service")

@@ -58,7 +58,7 @@ def test_every_vector_has_the_same_result_byte_by_byte(data: bytes, status: int)
 
 
 def test_bare_character_is_reported_before_too_many_fields() -> None:
-    """It is rejected when it arrives, so it must be the reason for a head that arrives at once, too."""
+    """It is rejected when it arrives, so it must also be the reason for a head that arrives at once."""
     data = b"\0" + GET + b"Host: h\r\n" + b"X: y\r\n" * 12 + b"\r\n"
     assert events_of([data[:1], data[1:]]) == events_of([data]) == [("failure", 400)]
 

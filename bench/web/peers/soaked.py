@@ -88,7 +88,7 @@ async def main() -> None:
             {
                 "tasks": len(asyncio.all_tasks()),
                 "connections": server.connection_count,
-                "files": len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - a list of names is all that is wanted
+                "files": len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - only the names are needed
                 "blocks": sys.getallocatedblocks(),
                 "kib": int(status.partition("RssAnon:")[2].split()[0]),
             }

@@ -82,7 +82,7 @@ def _watch(client: Client, options: argparse.Namespace) -> int:
 
 
 def _read(client: Client, options: argparse.Namespace) -> tuple[Json, list[Json]]:
-    """The state of the daemon, and the selected monitors, also those of the other hosts of a cluster."""
+    """The state of the daemon, and the selected monitors, including those of the other hosts of a cluster."""
     status: Json = client.get(f"{API}/status")
     filters = [
         *(("tag", tag) for tag in options.tag),

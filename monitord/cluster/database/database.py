@@ -208,7 +208,7 @@ class ClusterDatabase:
     async def record(self, reports: Sequence[AgentReport]) -> tuple[Membership, Sequence[StoredReport]]:
         """Record reports of different agents in one transaction, each as `beat` does; wake the nodes.
 
-        A report whose number is stored already changes nothing. `Node.time_offset_s` of an agent is relative to the
+        A report whose number is already stored changes nothing. `Node.time_offset_s` of an agent is relative to the
         clock of this host, and is stored relative to that of the database.
         """
 

@@ -211,7 +211,7 @@ LINK_KEY = "action links"
 """The name of the key in the table `secret`."""
 
 READABLE_BY = 1
-"""The oldest version of the program's tables that can use the current ones.
+"""The oldest version of the program's tables that can use the current tables.
 
 During an upgrade, nodes of the previous release use the tables that `initialize` of the next one has migrated. A
 migration that only adds tables, indexes, and columns with a default therefore leaves this number as it is. Any other

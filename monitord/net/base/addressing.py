@@ -35,7 +35,7 @@ _ZONE = re.compile(r"[^\s/%\x00-\x1f\x7f]{1,15}")
 """The name of a network interface (IFNAMSIZ), or its index."""
 
 _IP_BIND_ADDRESS_NO_PORT = 24
-"""<linux/in.h>. bind(2) otherwise reserves a port for each address, also for addresses of IPv6."""
+"""<linux/in.h>. bind(2) otherwise reserves a port for each address, even for addresses of IPv6."""
 
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 

@@ -18,7 +18,7 @@ LONGEST_EXTENSION_S = 1.0
 class Deadline:
     """A replacement for `asyncio.timeout(after_s)`: `async with Deadline(after_s)`. Raises TimeoutError.
 
-    `margin_s` is added to an extension, so that an outer deadline expires after the inner ones.
+    `margin_s` is added to an extension, so that an outer deadline expires after the inner deadlines.
     """
 
     __slots__ = ("_after_s", "_due_at", "_is_extended", "_loop", "_margin_s", "_timeout", "_timer")

@@ -239,7 +239,7 @@ def intervention_endpoints(
             "pauseMonitor",
             "Interventions",
             "Pause a monitor",
-            "Stops the scheduled checks until the monitor is resumed. If it is paused already, the comment is "
+            "Stops the scheduled checks until the monitor is resumed. If it is already paused, the comment is "
             "replaced.",
             changed_monitor,
             body="Comment",

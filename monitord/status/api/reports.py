@@ -56,8 +56,8 @@ def report_of_agent_endpoint(hub_source: HubSource, now: Callable[[], datetime])
         "sendReport",
         "Agents",
         "Report the heartbeat and the votes of an agent",
-        "For hosts without access to the database of the cluster. Agents send it: see `hub` in the section [cluster]. "
-        "A report whose number is stored already changes nothing, so it can be repeated, also to "
+        "Agents, which have no access to the database of the cluster, send this report: see `hub` in the section "
+        "[cluster]. A report whose number is already stored changes nothing, so it can be repeated, even to "
         "another node. 404 if this daemon has no database of a cluster, 409 if another daemon has the name of the "
         "agent, or a node of a location that the token does not permit, and 503 if the report could not be stored.",
         {

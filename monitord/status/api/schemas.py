@@ -185,7 +185,7 @@ _LOCATION: dict[str, Property] = {
     ),
     "is_counted": (FLAG, "Whether its vote counts: it is conclusive, and the location is live."),
     "state": (nullable(STATE), "The state at this location; null if it has not reported one."),
-    "since": (nullable(TIME), "The time since which it is in this state there, by the clock of the node."),
+    "since": (nullable(TIME), "The time at which it entered this state there, by the clock of the node."),
     "reason": (nullable(REASON), "The reason code of the state."),
     "detail": (nullable(TEXT), "The human-readable outcome of the check that led to it."),
     "node": (
@@ -406,7 +406,7 @@ _CLUSTER: dict[str, Property] = {
     "is_settled": _VOTES["is_settled"],
     "alone_since": (
         nullable(TIME),
-        "The time since which this node decides alone, because it cannot reach the database; null if it does not.",
+        "The time at which this node began to decide alone, because it cannot reach the database; null if it does not.",
     ),
     "shared_monitors": (INTEGER, "The number of monitors that the nodes share."),
     "nodes": (
@@ -460,7 +460,7 @@ _CLUSTER: dict[str, Property] = {
                                     "changed": (listed(TEXT), "The keys of sections that differ."),
                                     "total": (
                                         INTEGER,
-                                        "The number of all differences; these may be the first.",
+                                        "The number of all differences; only the first may be listed.",
                                     ),
                                 }
                             )
@@ -520,7 +520,7 @@ _CLUSTER: dict[str, Property] = {
                     FLAG,
                     "Whether the database has responded to the last heartbeat of this node.",
                 ),
-                "error": (nullable(TEXT), "The reason why it has not; null if it has."),
+                "error": (nullable(TEXT), "The reason why it has not responded; null if it has."),
                 "unavailable_since": (nullable(TIME), "The time since which it does not respond."),
                 "latency_s": (nullable(NUMBER), "The duration of the last heartbeat, one transaction."),
                 "server_version": (nullable(TEXT), "The version of PostgreSQL."),
@@ -531,7 +531,7 @@ _CLUSTER: dict[str, Property] = {
                 ),
             }
         ),
-        "The database, as this node sees it, or for an agent its hubs. Null: not known.",
+        "The database, or for an agent its hubs, as this node sees it. A value that is not known is null.",
     ),
     "agent": (
         nullable(
@@ -552,7 +552,10 @@ _CLUSTER: dict[str, Property] = {
                         ),
                         "The hubs in the order of the configuration.",
                     ),
-                    "acknowledged": (INTEGER, "The number of the last report that is stored; 0: none yet."),
+                    "acknowledged": (
+                        INTEGER,
+                        "The number of the last report that is stored; 0 before the first.",
+                    ),
                     "acknowledged_at": (nullable(TIME), "The time at which a hub has acknowledged it."),
                     "spooled_votes": (INTEGER, "The number of changed votes that are not acknowledged yet."),
                     "spooled_heartbeats": (
@@ -589,7 +592,7 @@ _ALERTS: Json = {"type": "object", "additionalProperties": {"type": ["object", "
 _VOTE: dict[str, Property] = {
     "monitor": ({"type": "string", "minLength": 1, "maxLength": MAX_MONITOR_CHARACTERS}, "The monitor."),
     "state": (STATE, "Its state at the location."),
-    "since": (TIME, "The time since which it is in this state, by the clock of the agent."),
+    "since": (TIME, "The time at which it entered this state, by the clock of the agent."),
     "reason": (TEXT, "The reason code of the state."),
     "detail": ({"type": "string", "maxLength": MAX_REPORTED_CHARACTERS}, "The outcome of the check."),
     "excerpt": ({"type": "string", "maxLength": MAX_REPORTED_CHARACTERS}, "The beginning of the response."),
@@ -607,7 +610,7 @@ _HOST_MONITOR: dict[str, Property] = {
         "Its tags.",
     ),
     "state": (nullable(STATE), "Its state; null if it has been removed."),
-    "since": (nullable(TIME), "The time since which it is in this state."),
+    "since": (nullable(TIME), "The time at which it entered this state."),
     "reason": _VOTE["reason"],
     "detail": _VOTE["detail"],
     "acknowledged_by": (
@@ -679,7 +682,7 @@ _NEW_REPORT: dict[str, Property] = {
     "sent_at": (TIME, "The current time, by the clock of the agent."),
     "is_ready": (FLAG, "Whether the agent has a result of each of its monitors, so that its votes count."),
     "version": ({"type": "string", "maxLength": MAX_REPORTED_CHARACTERS}, "Its version of monitord."),
-    "configuration": ({"type": "string", "maxLength": MAX_REPORTED_CHARACTERS}, "The hash of its monitors."),
+    "configuration": ({"type": "string", "maxLength": MAX_REPORTED_CHARACTERS}, "A digest of its monitors."),
     "lateness_s": (
         {"type": "number", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER},
         "The lateness of its checks.",
@@ -708,17 +711,17 @@ _NEW_REPORT: dict[str, Property] = {
                 {
                     "hub": (
                         {"type": "string", "minLength": 1, "maxLength": MAX_RUN_CHARACTERS},
-                        "The value of the answer.",
+                        "The `changes.hub` of that response.",
                     ),
                     "number": (
                         {"type": "integer", "minimum": 0, "maximum": MAX_NUMBER},
-                        "The value of the answer.",
+                        "The `changes.number` of that response.",
                     ),
                 }
             ),
             "required": ["hub", "number"],
         },
-        "The position of the last answer, after which the changes are wanted; without it, all are.",
+        "The position of the last response: the next response contains later changes only. Without it: all changes.",
     ),
     "host_monitors": (
         {
@@ -734,7 +737,7 @@ _NEW_REPORT: dict[str, Property] = {
             "maxItems": MAX_HOST_NAMES,
             "items": {"type": "string", "maxLength": MAX_MONITOR_CHARACTERS},
         },
-        "The names of all monitors of the host, so that others have been removed.",
+        "The names of all monitors of the host; monitors that are not listed have been removed.",
     ),
     "heartbeats": (
         {
@@ -744,13 +747,16 @@ _NEW_REPORT: dict[str, Property] = {
         },
         "The heartbeats of jobs that the agent has received since the last acknowledged report, by monitor.",
     ),
-    "alerts": (_ALERTS, "Alerts that have changed in alone mode, by monitor. Null: ended."),
+    "alerts": (
+        _ALERTS,
+        "Alerts that have changed in alone mode, by monitor; null for an alert that has ended.",
+    ),
 }
 _REPORT_ANSWER: dict[str, Property] = {
     "acknowledged": (INTEGER, "The number of the last report of the run that is stored."),
     "was_stale": (
         FLAG,
-        "Whether the heartbeat before was older than 10 seconds, so that votes of live nodes were kept.",
+        "Whether the previous heartbeat was older than 10 seconds, so that votes of live nodes were kept.",
     ),
     "nodes": (
         listed(
@@ -761,7 +767,7 @@ _REPORT_ANSWER: dict[str, Property] = {
                     "role": ({"type": "string", "enum": [role.value for role in Role]}, "`node` or `agent`."),
                     "is_ready": (FLAG, "Whether its votes count while its heartbeat is recent."),
                     "version": (TEXT, "Its version of monitord."),
-                    "configuration": (TEXT, "The hash of its monitors."),
+                    "configuration": (TEXT, "A digest of its monitors."),
                     "lateness_s": (NUMBER, "The lateness of its checks."),
                     "checked_monitors": (INTEGER, "The number of shared monitors that it checks."),
                     "shares_checks": (FLAG, "Whether it takes part in the checks of its location."),
@@ -782,19 +788,19 @@ _REPORT_ANSWER: dict[str, Property] = {
             {
                 "hub": (TEXT, "The run of the hub, for which `number` is valid."),
                 "number": (INTEGER, "The number of the last of these changes."),
-                "is_last": (FLAG, "Whether there are no more."),
+                "is_last": (FLAG, "Whether there are no further changes."),
                 "decisions": (
                     listed({"type": "object"}),
-                    "States by the votes, with the record of the alert.",
+                    "The states that result from the votes, with the records of the alerts.",
                 ),
                 "votes": (listed({"type": "object"}), "Votes of all locations."),
                 "interventions": (
                     listed({"type": "object"}),
-                    "Pauses, acknowledgements and silences; without a record they have ended.",
+                    "Pauses, acknowledgements and silences; an entry without a record has ended.",
                 ),
             }
         ),
-        "What has changed in the cluster.",
+        "The changes in the cluster.",
     ),
     "alerts": (nullable(_ALERTS), "The results of merging `alerts`; null without them."),
 }
@@ -819,7 +825,7 @@ _SHOWN_HOST_MONITOR: dict[str, Property] = {
         TEXT,
         "The reason: that of the result that has changed the state, `node_lost` or `prober_disconnected`.",
     ),
-    "detail": (TEXT, "The reason for people."),
+    "detail": (TEXT, "The reason, human-readable."),
     "reported_state": (STATE, "The state that its node has reported last."),
     "age_s": (NUMBER, "The age of the information: that of the last heartbeat of its node."),
     "acknowledged_by": _BRIEF["acknowledged_by"],

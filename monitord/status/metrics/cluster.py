@@ -58,11 +58,13 @@ def cluster_metrics(view: "ClusterView") -> Iterator[Metric]:
     )
     yield gauge(
         "monitord_cluster_alone",
-        "Whether this node decides and notifies without the cluster.",
+        "Whether this node is alone: it decides and sends notifications without the cluster.",
         float(view.alone_since is not None),
     )
     yield gauge(
-        "monitord_cluster_shared_monitors", "Current number of monitors of the cluster.", len(view.shared)
+        "monitord_cluster_shared_monitors",
+        "Current number of monitors that the nodes share.",
+        len(view.shared),
     )
     votes = GaugeMetricFamily(
         "monitord_cluster_votes",
@@ -152,7 +154,7 @@ def _node_metrics(view: "ClusterView") -> Iterator[Metric]:
     )
     lag = GaugeMetricFamily(
         "monitord_cluster_node_decision_lag_seconds",
-        "Time since each known node had compared all votes with its decisions, at its last heartbeat.",
+        "Time between the last comparison of all votes with the decisions of each known node and its last heartbeat.",
         labels=labels,
     )
     for node in view.membership.nodes:

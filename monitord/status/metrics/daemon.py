@@ -98,7 +98,7 @@ def _checks(dispatcher: Dispatcher) -> Iterator[Metric]:
     yield gauge("monitord_checks_queued", "Current number of checks queued for a slot.", dispatcher.queued)
     yield gauge(
         "monitord_scheduler_overdue_seconds",
-        "Time by which the earliest check that has not started is overdue, in seconds.",
+        "Time by which the earliest check that has not started is overdue.",
         dispatcher.overdue_s(),
     )
     lateness = dispatcher.lateness

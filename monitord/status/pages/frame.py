@@ -68,7 +68,7 @@ class Frame:
         status: int = 200,
         headers: Mapping[str, str] = {},
     ) -> Response:
-        """`values` are those of the template, and may replace the common ones."""
+        """`values` are those of the template, and may replace the common values."""
         await self._rendering.load()
         common = {
             "root": root_of(request),

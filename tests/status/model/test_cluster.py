@@ -53,7 +53,7 @@ def test_vote_of_a_location_without_a_live_node_does_not_count() -> None:
     assert counted(without(cluster_view(SPLIT), "mon4")) == (2, 2, 2)
 
 
-def test_all_known_locations_count_until_the_live_ones_are_settled() -> None:
+def test_all_known_locations_count_until_the_live_locations_are_settled() -> None:
     unsettled = replace(without(cluster_view(SPLIT), "mon4"), is_settled=False)
     assert counted(unsettled) == (3, 2, 2)
 
