@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -14,23 +14,12 @@ from monitord.cluster.settings import HubSettings
 from monitord.cluster.spool import SPOOL_PREFIX
 from monitord.config import Secret
 from monitord.model import Reason, State
-from monitord.monitors import MONITOR_TYPES
-from tests.alerts.fakes import alert_settings, fake_type
+from tests.alerts.fakes import alert_settings
 from tests.cluster.votes import vote
 from tests.cluster.worlds import ALONE_AFTER_S, Cluster, FakeHubs, NodeWorld, until
 from tests.fakes import FakeClock, FakeMonitor, monitor_settings, run_in_fake_time
 
 FRA, HEL = "https://fra", "https://hel"
-
-
-@pytest.fixture(autouse=True)
-def fake_types() -> Iterator[None]:
-    MONITOR_TYPES["fake"] = FakeMonitor
-    try:
-        with fake_type():
-            yield
-    finally:
-        del MONITOR_TYPES["fake"]
 
 
 class Branch(Cluster):
@@ -53,11 +42,8 @@ def run(main: Callable[[Branch], Awaitable[None]], **options: object) -> None:
     async def whole() -> None:
         cluster = Branch(FakeClock(), "fra", "hel", **options)
         cluster.join()
-        await cluster.begin()
-        try:
+        async with cluster:
             await main(cluster)
-        finally:
-            await cluster.end()
 
     run_in_fake_time(whole)
 
@@ -108,14 +94,11 @@ def test_agent_without_shared_monitors_is_not_a_voter() -> None:
     async def whole() -> None:
         cluster = Branch(FakeClock(), "fra", "hel")
         cluster.join(monitors=())
-        await cluster.begin()
-        try:
+        async with cluster:
             view = cluster.nodes["fra"].node.view()
             assert {node.name for node in view.membership.nodes} == {"fra", "hel", "branch"}
             assert view.membership.known_locations == view.membership.live_locations == {"fra", "hel"}
             assert cluster.agent.node.view().votes == {}
-        finally:
-            await cluster.end()
 
     run_in_fake_time(whole)
 
@@ -147,14 +130,11 @@ def test_agents_share_the_checks_of_their_location() -> None:
         other = cluster.nodes["branch2"] = NodeWorld(
             cluster.server, "branch2", "branch", monitors=names, hubs=cluster.hubs
         )
-        await cluster.begin()
-        try:
+        async with cluster:
             checked = [set(world.node._assignment.checked_here()) for world in (cluster.agent, other)]
             assert checked[0] | checked[1] == set(names)
             assert not checked[0] & checked[1]
             assert all(checked)
-        finally:
-            await cluster.end()
 
     run_in_fake_time(whole)
 

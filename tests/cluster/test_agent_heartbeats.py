@@ -1,7 +1,7 @@
 """Heartbeats of jobs that agents receive and forward to their hubs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -11,25 +11,13 @@ from monitord.cluster.heartbeats import SPOOL_PREFIX
 from monitord.cluster.model import LIVE_S, Membership
 from monitord.errors import ControlError
 from monitord.model import State
-from monitord.monitors import MONITOR_TYPES
 from monitord.monitors.heartbeat.monitor import Heartbeat
-from tests.alerts.fakes import fake_type
 from tests.cluster.test_agent import FRA, HEL, Branch
 from tests.cluster.test_heartbeats import add, ping, ping_for
 from tests.cluster.worlds import NodeWorld, until
-from tests.fakes import FakeClock, FakeMonitor, run_in_fake_time
+from tests.fakes import FakeClock, run_in_fake_time
 
 SPOOLED = SPOOL_PREFIX + "job"
-
-
-@pytest.fixture(autouse=True)
-def fake_types() -> Iterator[None]:
-    MONITOR_TYPES["fake"] = FakeMonitor
-    try:
-        with fake_type():
-            yield
-    finally:
-        del MONITOR_TYPES["fake"]
 
 
 def run(main: Callable[[Branch], Awaitable[None]]) -> None:
@@ -38,16 +26,13 @@ def run(main: Callable[[Branch], Awaitable[None]]) -> None:
     async def whole() -> None:
         cluster = Branch(FakeClock(), "fra", "hel")
         cluster.join(monitors=())
-        await cluster.begin()
-        for world in cluster.nodes.values():
-            add(world)
-        ping(cluster.agent)
-        await asyncio.sleep(20)
-        assert cluster.states("job") == {State.UP}
-        try:
+        async with cluster:
+            for world in cluster.nodes.values():
+                add(world)
+            ping(cluster.agent)
+            await asyncio.sleep(20)
+            assert cluster.states("job") == {State.UP}
             await main(cluster)
-        finally:
-            await cluster.end()
 
     run_in_fake_time(whole)
 
@@ -178,12 +163,11 @@ def test_nodes_check_all_heartbeat_monitors_of_a_location_with_agents() -> None:
         cluster = Branch(FakeClock(), "fra", "hel")
         cluster.join()
         beside = cluster.nodes["fra-agent"] = NodeWorld(cluster.server, "fra-agent", "fra", hubs=cluster.hubs)
-        await cluster.begin()
-        for world in cluster.nodes.values():
-            for name in names:
-                add(world, name)
-        await asyncio.sleep(60)
-        try:
+        async with cluster:
+            for world in cluster.nodes.values():
+                for name in names:
+                    add(world, name)
+            await asyncio.sleep(60)
             assert {name for name, place in cluster.server.votes if place == "fra"} == {"web", *names}
             assert not set(names).intersection(beside.node._assignment.checked_here())
             # The agent withdraws none of the votes of the node.
@@ -192,7 +176,5 @@ def test_nodes_check_all_heartbeat_monitors_of_a_location_with_agents() -> None:
                 State.UP,
                 State.DOWN,
             }
-        finally:
-            await cluster.end()
 
     run_in_fake_time(whole)

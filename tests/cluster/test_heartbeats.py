@@ -1,35 +1,21 @@
 """Heartbeat monitors of a cluster: a job can send its heartbeats to any node."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-import pytest
-
 from monitord.model import Reason, State
-from monitord.monitors import MONITOR_TYPES
 from monitord.monitors.heartbeat.monitor import (
     Heartbeat,
     HeartbeatMonitor,
     HeartbeatSchedule,
     HeartbeatSignal,
 )
-from tests.alerts.fakes import fake_type
 from tests.cluster.worlds import Cluster, NodeWorld, until
-from tests.fakes import FakeClock, FakeMonitor, monitor_settings, run_in_fake_time
+from tests.fakes import FakeClock, monitor_settings, run_in_fake_time
 
 SCHEDULE = HeartbeatSchedule(60.0, None, grace_s=60.0, warn_after_s=60.0)
 FAIL = HeartbeatSignal.FAIL
-
-
-@pytest.fixture(autouse=True)
-def fake_types() -> Iterator[None]:
-    MONITOR_TYPES["fake"] = FakeMonitor
-    try:
-        with fake_type():
-            yield
-    finally:
-        del MONITOR_TYPES["fake"]
 
 
 def add(world: NodeWorld, name: str = "job", **settings: Any) -> None:
@@ -68,16 +54,13 @@ def run(main: Callable[[Cluster], Awaitable[None]], **locations: str) -> None:
         cluster = Cluster(FakeClock())
         for name, location in locations.items():
             cluster.add(name, location)
-        await cluster.begin()
-        for world in cluster.nodes.values():
-            add(world)
-        ping(next(iter(cluster.nodes.values())))
-        await asyncio.sleep(20)
-        assert cluster.states("job") == {State.UP}
-        try:
+        async with cluster:
+            for world in cluster.nodes.values():
+                add(world)
+            ping(next(iter(cluster.nodes.values())))
+            await asyncio.sleep(20)
+            assert cluster.states("job") == {State.UP}
             await main(cluster)
-        finally:
-            await cluster.end()
 
     run_in_fake_time(whole)
 

@@ -1,31 +1,17 @@
 """The monitors of the hosts of nodes, as the other nodes know them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-
-import pytest
+from collections.abc import Awaitable, Callable
 
 from monitord.cluster.model import HostMonitor
 from monitord.model import Reason, State
-from monitord.monitors import MONITOR_TYPES
 from monitord.status.model.host_monitors import host_monitors
-from tests.alerts.fakes import fake_type
 from tests.cluster.worlds import Cluster, NodeWorld, until
 from tests.fakes import FakeClock, FakeMonitor, monitor_settings, run_in_fake_time
 
 
 class HostMonitorFake(FakeMonitor):
     uses_network = False
-
-
-@pytest.fixture(autouse=True)
-def fake_types() -> Iterator[None]:
-    MONITOR_TYPES["fake"] = FakeMonitor
-    try:
-        with fake_type():
-            yield
-    finally:
-        del MONITOR_TYPES["fake"]
 
 
 def add(world: NodeWorld, *names: str, tags: tuple[str, ...] = ()) -> None:
@@ -53,12 +39,8 @@ def states(world: NodeWorld, node: str) -> dict[str, State | None]:
 
 def run(main: Callable[[Cluster], Awaitable[None]], *names: str) -> None:
     async def whole() -> None:
-        cluster = Cluster(FakeClock(), *names)
-        await cluster.begin()
-        try:
+        async with Cluster(FakeClock(), *names) as cluster:
             await main(cluster)
-        finally:
-            await cluster.end()
 
     run_in_fake_time(whole)
 

@@ -1,31 +1,19 @@
 """A notification that is sent again, by any node, is in the same message: a receiver recognizes its key."""
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 
 from monitord.alerts import AlertRoute
 from monitord.cluster.delivering import MAX_CLAIMED_OF_NOTIFIER
 from monitord.cluster.model import AssignedMessage
-from monitord.monitors import MONITOR_TYPES
 from monitord.notifiers import DeliveryError, Message
-from tests.alerts.fakes import FakeNotifier, alert_settings, fail_delivery, fake_type, notification
+from tests.alerts.fakes import FakeNotifier, alert_settings, fail_delivery, notification
 from tests.cluster.fake_database import Row
 from tests.cluster.worlds import Cluster, NodeWorld, until
-from tests.fakes import FakeClock, FakeMonitor, run_in_fake_time
+from tests.fakes import FakeClock, run_in_fake_time
 
 MONITORS = ("web", "mail", "news")
-
-
-@pytest.fixture(autouse=True)
-def fake_types() -> Iterator[None]:
-    MONITOR_TYPES["fake"] = FakeMonitor
-    try:
-        with fake_type():
-            yield
-    finally:
-        del MONITOR_TYPES["fake"]
 
 
 def sent_keys() -> dict[str, set[str]]:
@@ -70,9 +58,7 @@ def lose_response(_: Message) -> None:
 @pytest.mark.parametrize("operation", ["claim", "assign_message", "renew", "finish", "release"])
 def test_death_during_a_delivery(operation: str, takes_effect: bool) -> None:
     async def main() -> None:
-        cluster = Cluster(FakeClock(), "ams", "fra", "hel", monitors=MONITORS)
-        await cluster.begin()
-        try:
+        async with Cluster(FakeClock(), "ams", "fra", "hel", monitors=MONITORS) as cluster:
             world = owner(cluster)
             if operation == "release":
                 notifier_of(world).act = lose_response
@@ -84,17 +70,13 @@ def test_death_during_a_delivery(operation: str, takes_effect: bool) -> None:
             rows = cluster.server.notifications
             await until(lambda: len(rows) == 3 and all(row.status == "sent" for row in rows.values()))
             assert {key: len(keys) for key, keys in sent_keys().items()} == dict.fromkeys(rows, 1)
-        finally:
-            await cluster.end()
 
     run_in_fake_time(main)
 
 
 def test_notifier_that_cannot_deliver_does_not_hold_up_the_others() -> None:
     async def main() -> None:
-        cluster = Cluster(FakeClock(), "ams")
-        await cluster.begin()
-        try:
+        async with Cluster(FakeClock(), "ams") as cluster:
             world, rows = cluster.nodes["ams"], cluster.server.notifications
             world.alerts.apply(alert_settings(AlertRoute(("ops",)), names=("ops", "pager")))
             notifier_of(world, "ops").act = fail_delivery
@@ -107,17 +89,13 @@ def test_notifier_that_cannot_deliver_does_not_hold_up_the_others() -> None:
             rows[urgent.id] = Row(urgent.id, "pager", urgent.as_json(), None, now_s + 600)
             await until(lambda: rows[urgent.id].status == "sent", 60)
             assert len(world.alerts.outbox.claimed()) <= MAX_CLAIMED_OF_NOTIFIER
-        finally:
-            await cluster.end()
 
     run_in_fake_time(main)
 
 
 def test_message_is_taken_over_as_a_whole_although_a_part_of_it_is_not_overdue() -> None:
     async def main() -> None:
-        cluster = Cluster(FakeClock(), "ams", "fra", "hel", monitors=MONITORS)
-        await cluster.begin()
-        try:
+        async with Cluster(FakeClock(), "ams", "fra", "hel", monitors=MONITORS) as cluster:
             world = owner(cluster)
             notifier_of(world).act = lambda _: asyncio.sleep(3600)
             fail_all(cluster)
@@ -130,17 +108,13 @@ def test_message_is_taken_over_as_a_whole_although_a_part_of_it_is_not_overdue()
             await until(lambda: all(row.status == "sent" for row in rows))
             assert [len(message.notifications) for message in messages()] == [3, 3]
             assert len({message.key for message in messages()}) == 1
-        finally:
-            await cluster.end()
 
     run_in_fake_time(main)
 
 
 def test_message_in_the_database_replaces_an_unattempted_message() -> None:
     async def main() -> None:
-        cluster = Cluster(FakeClock(), "ams", monitors=MONITORS)
-        await cluster.begin()
-        try:
+        async with Cluster(FakeClock(), "ams", monitors=MONITORS) as cluster:
             world = cluster.nodes["ams"]
             outbox, rows = world.alerts.outbox, cluster.server.notifications
             fail_all(cluster)
@@ -160,7 +134,5 @@ def test_message_in_the_database_replaces_an_unattempted_message() -> None:
             await until(lambda: all(row.status == "sent" for row in rows.values()))
             assert {key: sent_keys()[key] for key in ids} == {key: {"attempted"} for key in ids}
             assert not {"attempted", *formed} & sent_keys()[sorted(rows)[2]]
-        finally:
-            await cluster.end()
 
     run_in_fake_time(main)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from itertools import count
 
@@ -13,22 +13,10 @@ from monitord.alerts.outbox import DeliveryStatus
 from monitord.cluster.sharding import owner, shard_of
 from monitord.cluster.view import UnknownLocation
 from monitord.model import Reason, State
-from monitord.monitors import MONITOR_TYPES
 from monitord.notifiers import Message, NotificationKind
-from tests.alerts.fakes import FakeNotifier, alert_settings, fail_delivery, fake_type, nothing
+from tests.alerts.fakes import FakeNotifier, alert_settings, fail_delivery, nothing
 from tests.cluster.worlds import Cluster, NodeWorld, until
-from tests.fakes import FakeClock, FakeMonitor, run_in_fake_time
-
-
-@pytest.fixture(autouse=True)
-def fake_types() -> Iterator[None]:
-    MONITOR_TYPES["fake"] = FakeMonitor
-    try:
-        with fake_type():
-            yield
-    finally:
-        del MONITOR_TYPES["fake"]
-
+from tests.fakes import FakeClock, run_in_fake_time
 
 Main = Callable[[Cluster], Awaitable[None]]
 
@@ -37,12 +25,8 @@ def run(main: Main, *names: str, monitors: tuple[str, ...] = ("web",)) -> None:
     """Run nodes at locations of their own names, and the test when they have decided."""
 
     async def whole() -> None:
-        cluster = Cluster(FakeClock(), *names, monitors=monitors)
-        await cluster.begin()
-        try:
+        async with Cluster(FakeClock(), *names, monitors=monitors) as cluster:
             await main(cluster)
-        finally:
-            await cluster.end()
 
     run_in_fake_time(whole)
 
@@ -119,8 +103,7 @@ def test_monitors_of_a_location_are_divided_between_its_nodes() -> None:
         cluster = Cluster(FakeClock())
         for name in ("a", "b"):
             cluster.add(name, "fra", monitors=names)
-        await cluster.begin()
-        try:
+        async with cluster:
             one, other = cluster.nodes.values()
             one.results.clear()
             other.results.clear()
@@ -131,8 +114,6 @@ def test_monitors_of_a_location_are_divided_between_its_nodes() -> None:
             assert checked
             assert checked_by_other
             assert all(one.state(name) is other.state(name) is State.UP for name in names)
-        finally:
-            await cluster.end()
 
     run_in_fake_time(whole)
 
@@ -145,9 +126,8 @@ def test_other_node_of_the_location_takes_over(is_killed: bool) -> None:
         cluster = Cluster(FakeClock())
         for name in ("a", "b"):
             cluster.add(name, "fra", monitors=names)
-        await cluster.begin()
-        one = cluster.nodes["a"]
-        try:
+        async with cluster:
+            one = cluster.nodes["a"]
             other = cluster.nodes.pop("b")
             await (other.kill() if is_killed else other.end())
             one.results.clear()
@@ -155,8 +135,6 @@ def test_other_node_of_the_location_takes_over(is_killed: bool) -> None:
             await asyncio.sleep(60)
             assert one.sent == []
             assert all(one.state(name) is State.UP for name in names)
-        finally:
-            await cluster.end()
 
     run_in_fake_time(whole)
 
@@ -296,8 +274,7 @@ def test_process_that_was_stopped_during_a_heartbeat_does_not_repeat_its_votes()
         cluster = Cluster(FakeClock())
         for name, location in (("a", "fra"), ("b", "fra"), ("hel", "hel"), ("nbg", "nbg")):
             cluster.add(name, location, monitors=names)
-        await cluster.begin()
-        try:
+        async with cluster:
             votes, stopped = cluster.server.votes, cluster.nodes["a"]
             name = next(name for name in names if stopped.dispatcher.entries[name].is_checked_here)
             stopped.database.holds_answers = asyncio.Event()
@@ -308,8 +285,6 @@ def test_process_that_was_stopped_during_a_heartbeat_does_not_repeat_its_votes()
             for _ in range(40):
                 await asyncio.sleep(0.5)
                 assert votes[name, "fra"].state is State.DOWN
-        finally:
-            await cluster.end()
 
     run_in_fake_time(whole)
 
@@ -528,8 +503,7 @@ def test_division_of_work_lasts_through_a_failure_of_the_database() -> None:
         cluster = Cluster(FakeClock())
         for name in ("a", "b"):
             cluster.add(name, "fra", monitors=names)
-        await cluster.begin()
-        try:
+        async with cluster:
             for world in cluster.nodes.values():
                 world.results.clear()
             cluster.server.is_down = True
@@ -539,8 +513,6 @@ def test_division_of_work_lasts_through_a_failure_of_the_database() -> None:
             one, other = ({name for name, *_ in world.results} for world in cluster.nodes.values())
             assert one | other == set(names)
             assert not one & other
-        finally:
-            await cluster.end()
 
     run_in_fake_time(whole)
 
@@ -762,8 +734,7 @@ def test_location_without_a_node_is_reported_once(caplog: pytest.LogCaptureFixtu
     async def whole() -> None:
         cluster = Cluster(FakeClock())
         cluster.add("ams", locations=("ams", "hle"))
-        await cluster.begin()
-        try:
+        async with cluster:
             await asyncio.sleep(120)
             text = "no node of the cluster is at the location hle in `locations` of monitor web"
             assert [record.getMessage() for record in caplog.records].count(text) == 1
@@ -772,8 +743,6 @@ def test_location_without_a_node_is_reported_once(caplog: pytest.LogCaptureFixtu
             )
             await cluster.add("hle", locations=("ams", "hle")).begin()
             await until(lambda: not cluster.nodes["ams"].node.view().unknown_locations)
-        finally:
-            await cluster.end()
 
     run_in_fake_time(whole)
 
@@ -925,11 +894,8 @@ def run_differing(main: Main, nodes: Mapping[str, str], having: Collection[str],
         cluster = Cluster(FakeClock())
         for name, location in nodes.items():
             cluster.add(name, location, monitors=(monitor,) if name in having else ())
-        await cluster.begin()
-        try:
+        async with cluster:
             await main(cluster)
-        finally:
-            await cluster.end()
 
     run_in_fake_time(whole)
 

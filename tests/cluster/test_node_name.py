@@ -2,40 +2,26 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from monitord.model import State
-from monitord.monitors import MONITOR_TYPES
-from tests.alerts.fakes import fake_type
 from tests.cluster.worlds import Cluster, NodeWorld, until
-from tests.fakes import FakeClock, FakeMonitor, run_in_fake_time
-
-
-@pytest.fixture(autouse=True)
-def fake_types() -> Iterator[None]:
-    MONITOR_TYPES["fake"] = FakeMonitor
-    try:
-        with fake_type():
-            yield
-    finally:
-        del MONITOR_TYPES["fake"]
+from tests.fakes import FakeClock, run_in_fake_time
 
 
 def run(main: Callable[[Cluster, NodeWorld], Awaitable[None]]) -> None:
     """Run a cluster of two nodes, and then a daemon that has the name of one of them, at another location."""
 
     async def whole() -> None:
-        cluster = Cluster(FakeClock(), "ams", "fra")
-        await cluster.begin()
-        again = NodeWorld(cluster.server, "fra", "hel")
-        await again.begin()
-        try:
-            await main(cluster, again)
-        finally:
-            await again.end()
-            await cluster.end()
+        async with Cluster(FakeClock(), "ams", "fra") as cluster:
+            again = NodeWorld(cluster.server, "fra", "hel")
+            await again.begin()
+            try:
+                await main(cluster, again)
+            finally:
+                await again.end()
 
     run_in_fake_time(whole)
 
@@ -99,15 +85,11 @@ def test_daemon_that_was_stopped_does_not_regain_its_name(caplog: pytest.LogCapt
 
 def test_restart_after_a_kill_logs_no_error(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        cluster = Cluster(FakeClock(), "ams", "fra")
-        await cluster.begin()
-        try:
+        async with Cluster(FakeClock(), "ams", "fra") as cluster:
             await cluster.nodes.pop("fra").kill()
             await cluster.add("fra").begin()
             caplog.clear()
             await until(lambda: cluster.server.is_live("fra") and cluster.nodes["fra"].node.view().is_settled)
             assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
-        finally:
-            await cluster.end()
 
     run_in_fake_time(main)

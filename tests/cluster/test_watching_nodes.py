@@ -1,27 +1,14 @@
 """The cluster monitors itself: nodes with a monitor of the type `cluster`, in fake time, on a database in memory."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-
-import pytest
+from collections.abc import Awaitable, Callable
 
 from monitord.cluster.model import ConfigurationDifferences
 from monitord.model import Reason, State
-from monitord.monitors import MONITOR_TYPES
 from monitord.monitors.cluster import ClusterMonitor, ClusterOptions
-from tests.alerts.fakes import FakeNotifier, fake_type
+from tests.alerts.fakes import FakeNotifier
 from tests.cluster.worlds import Cluster, NodeWorld, until
-from tests.fakes import FakeClock, FakeMonitor, monitor_settings, run_in_fake_time
-
-
-@pytest.fixture(autouse=True)
-def fake_types() -> Iterator[None]:
-    MONITOR_TYPES["fake"] = FakeMonitor
-    try:
-        with fake_type():
-            yield
-    finally:
-        del MONITOR_TYPES["fake"]
+from tests.fakes import FakeClock, monitor_settings, run_in_fake_time
 
 
 def watch(world: NodeWorld) -> None:
@@ -42,14 +29,11 @@ def run(main: Callable[[Cluster], Awaitable[None]], **locations: str) -> None:
         cluster = Cluster(FakeClock())
         for name, location in locations.items():
             cluster.add(name, location)
-        await cluster.begin()
-        for world in cluster.nodes.values():
-            watch(world)
-        await until(lambda: cluster.states("nodes") == {State.UP})
-        try:
+        async with cluster:
+            for world in cluster.nodes.values():
+                watch(world)
+            await until(lambda: cluster.states("nodes") == {State.UP})
             await main(cluster)
-        finally:
-            await cluster.end()
 
     run_in_fake_time(whole)
 

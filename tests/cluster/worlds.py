@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 from monitord.alerts import AlertRoute
 from monitord.application import ApplicationContainer
@@ -204,7 +204,7 @@ def _exchange(status: int, document: Any) -> HttpExchange:
 
 
 class Cluster:
-    """Nodes by name, on one server."""
+    """Nodes by name, on one server. `async with`: the nodes run until the end of the block."""
 
     def __init__(self, clock: Clock, *names: str, **options: Any) -> None:
         self.server = FakeServer(clock)
@@ -216,14 +216,15 @@ class Cluster:
         self.nodes[name] = NodeWorld(self.server, name, location, **options)
         return self.nodes[name]
 
-    async def begin(self) -> None:
+    async def __aenter__(self) -> Self:
         """Run all nodes until they are live and settled, and each monitor has a decision."""
         for world in self.nodes.values():
             await world.begin()
         await until(lambda: all(self.server.is_live(name) for name in self.nodes))
         await asyncio.sleep(30)
+        return self
 
-    async def end(self) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for world in self.nodes.values():
             await world.end()
 
