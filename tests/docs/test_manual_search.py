@@ -11,23 +11,43 @@ TOML, CONTROL, DAEMON = "monitord.toml.5", "monitorctl.1", "monitord.8"
 MONITORS, NOTIFIERS = "monitord-monitors.5", "monitord-notifiers.5"
 
 PLACES = {
-    "notification": [(TOML, "[notifiers.NAME]"), (TOML, "[[alerts.routes]]"), (CONTROL, "test-notifier")],
-    "retry": [(TOML, "[monitors.NAME]")],
-    "timeout": [(TOML, "[monitors.NAME]"), (TOML, "[notifiers.NAME]")],
+    "notification": [
+        (TOML, "[notifiers.NAME]"),
+        (TOML, "[[alerts.routes]]"),
+        (NOTIFIERS, "DESCRIPTION"),
+        (CONTROL, "test-notifier"),
+    ],
+    "retry": [(TOML, "[monitors.NAME]"), (TOML, "[notifiers.NAME]")],
+    "timeout": [(TOML, "[monitors.NAME]"), (TOML, "[notifiers.NAME]"), (NOTIFIERS, "DESCRIPTION")],
     "acknowledge": [(CONTROL, "ack"), (DAEMON, "SOCKET")],
-    "downtime": [(TOML, "[maintenance.NAME]"), (CONTROL, "silence")],
+    "downtime": [(TOML, "[maintenance.NAME]"), (TOML, "STATES"), (CONTROL, "silence")],
     "dependency": [(TOML, "[monitors.NAME]"), (CONTROL, "explain")],
     "escalation": [(TOML, "[[alerts.routes]]")],
     "webhook": [(NOTIFIERS, "Notifier webhook")],
     "recovery": [(TOML, "[monitors.NAME]"), (TOML, "[notifiers.NAME]"), (CONTROL, "ack")],
-    "threshold": [(TOML, "[monitors.NAME]"), (TOML, "CONDITIONS")],
-    "interval": [(TOML, "[monitors.NAME]")],
+    "threshold": [
+        (TOML, "[monitors.NAME]"),
+        (TOML, "CONDITIONS"),
+        (MONITORS, "Type memory: memory and swap space"),
+        (MONITORS, "Type load: load averages and pressure"),
+    ],
+    "interval": [(TOML, "[monitors.NAME]"), (TOML, "[[alerts.routes]]")],
     "flapping": [(TOML, "[monitors.NAME]"), (TOML, "[notifiers.NAME]")],
-    "exit code": [(MONITORS, "Type exec: plugins"), (CONTROL, "EXIT STATUS")],
+    "exit code": [
+        (MONITORS, "Type exec: plugins"),
+        (NOTIFIERS, "Notifier exec"),
+        (CONTROL, "EXIT STATUS"),
+    ],
     "secret": [(TOML, "VALUES"), (TOML, "[monitors.NAME]"), (DAEMON, "SANDBOX")],
-    "proxy": [(MONITORS, "Type http: web endpoints"), (TOML, "[status]"), (DAEMON, "TCP")],
+    "proxy": [
+        (MONITORS, "Type http: web endpoints"),
+        (NOTIFIERS, "HTTP options"),
+        (TOML, "[status]"),
+        (DAEMON, "TCP"),
+    ],
     "certificate expiry": [
         (MONITORS, "Type tls: TLS handshakes and certificate expiry"),
+        (MONITORS, "Type certificate: certificates in files"),
         (DAEMON, "METRICS"),
     ],
     "uptime": [(TOML, "[maintenance.NAME]"), (TOML, "STATES"), (CONTROL, "show"), (DAEMON, "SOCKET")],
@@ -54,3 +74,9 @@ def sections(page: str) -> dict[str, str]:
 )
 def test_word_is_in_its_section(word: str, page: str, section: str) -> None:
     assert re.search(rf"\b{word}", sections(page)[section])
+
+
+@pytest.mark.parametrize("word", PLACES)
+def test_word_is_a_term_of_the_glossary(word: str) -> None:
+    terms = re.findall(r"\*\*(.+?)\*\*", (MANUAL.parent / "glossary.md").read_text())
+    assert any(word in term for term in terms)
