@@ -64,15 +64,24 @@ def selection_document(options: argparse.Namespace) -> dict[str, Any]:
     return {key: value for key, value in parts.items() if value}
 
 
-def selected(client: Client, options: argparse.Namespace) -> list[str]:
-    """The names of the selected monitors in the order of the command line. Raises ControlError for an unknown one."""
+def selected(
+    client: Client, options: argparse.Namespace, of_hosts: Mapping[str, Json] | None = None
+) -> list[str]:
+    """The names of the selected monitors in the order of the command line. Raises ControlError for an unknown one.
+
+    `of_hosts`: monitors of other hosts by name, which are selected by a name or pattern that no other monitor matches.
+    """
     known = fetch_monitors(client)
     names = [str(monitor["name"]) for monitor in known]
+    others = of_hosts or {}
+    known += others.values()
     check_tags(known, options.tag)
     tagged = [str(monitor["name"]) for monitor in known if set(options.tag).issubset(monitor["tags"])]
     selection = [] if options.names else tagged
     for selector in options.names:
-        matching = [name for name in names if matches(name, selector)]
+        matching = [name for name in names if matches(name, selector)] or [
+            name for name in others if matches(name, selector)
+        ]
         if not matching:
             if is_pattern(selector):
                 raise ControlError(

@@ -227,10 +227,59 @@ async def test_status_has_the_monitors_of_other_hosts(
         shown = json.loads((await status("--json", "--type", "disk"))[1])
         assert shown["monitors"] == []
         assert [each["name"] for each in shown["host_monitors"]] == ["mon3/disk"]
-        for command in ("show", "explain", "ack"):
+        for command in ("results", "explain", "ack"):
             assert await asyncio.to_thread(main, ["--socket", str(at.path), command, "mon3/disk"]) == 1
             error = "mon3/disk belongs to the host of node mon3; run monitorctl there, with the name disk"
             assert error in capsys.readouterr().err
+
+
+async def test_show_has_what_the_cluster_knows_about_a_monitor_of_another_host(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    disk = host_monitor("mon3", "disk", State.DOWN, acknowledged_by="kim", maintenance="night")
+    lost = replace(node("mon2", "fra"), seen_ago_s=60.0)
+    view = replace(
+        VIEW,
+        membership=Membership((NODES[0], lost, *NODES[2:])),
+        membership_at=SINCE,
+        host_monitors={"mon3": {"disk": disk}, "mon2": {"unit": host_monitor("mon2", "unit", State.UP)}},
+    )
+
+    async with endpoint(tmp_path, cluster=lambda: view) as at:
+
+        async def run(*arguments: str) -> tuple[int, str, str]:
+            code = await asyncio.to_thread(main, ["--socket", str(at.path), *arguments])
+            return code, *capsys.readouterr()
+
+        code, text, _ = await run("show", "mon3/disk")
+        assert code == 0
+        assert text.startswith("mon3/disk (disk) has been down for ")
+        words = " ".join(text.split())
+        for expected in (
+            "reason disk_full",
+            "result 97 % used",
+            "acknowledged by kim",
+            "maintenance night",
+            "tags host",
+            "reported 1s ago by the node mon3 at hel details",
+            "details on mon3: monitorctl show disk",
+        ):
+            assert expected in words
+        words = " ".join((await run("show", "mon2/unit"))[1].split())
+        assert "mon2/unit (disk) has been unknown for " in words
+        assert "reason node_lost" in words
+        assert "reported 1m ago by the node mon2 at fra: up" in words
+        shown = json.loads((await run("show", "--json", "mon3/disk"))[1])
+        assert (shown["name"], shown["state"]) == ("mon3/disk", "down")
+        shown = json.loads((await run("show", "--json", "good", "mon*/*"))[1])
+        assert [each["name"] for each in shown["monitors"]] == ["good"]
+        assert [each["name"] for each in shown["host_monitors"]] == ["mon3/disk", "mon2/unit"]
+        code, _, error = await run("explain", "mon3/disk")
+        assert code != 0
+        assert "mon3/disk belongs to the host of node mon3; run monitorctl there, with the name disk" in error
+        code, _, error = await run("show", "mon3/nothing")
+        assert code != 0
+        assert "no monitor has the name 'mon3/nothing'" in error
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from monitord.cluster.settings import HubSettings
 from monitord.cluster.spool import SPOOL_PREFIX
 from monitord.config import Secret
 from monitord.model import Reason, State
+from monitord.status.model.host_monitors import host_monitors
 from tests.alerts.fakes import alert_settings
 from tests.cluster.votes import vote
 from tests.cluster.worlds import ALONE_AFTER_S, Cluster, FakeHubs, NodeWorld, until
@@ -117,6 +118,44 @@ def test_monitors_of_the_host_are_reported() -> None:
         await until(lambda: cluster.server.host_monitors["branch", "nginx"].state is State.UP)
         await until(lambda: "nginx" in cluster.nodes["fra"].node.view().host_monitors.get("branch", {}))
         assert ("nginx", "branch") not in cluster.server.votes
+
+    run(main)
+
+
+def test_monitors_of_the_host_alert_there_and_are_unknown_when_the_agent_is_lost() -> None:
+    class Bound(FakeMonitor):
+        uses_network = False
+
+    async def main(cluster: Branch) -> None:
+        agent, fra = cluster.agent, cluster.nodes["fra"]
+
+        async def found() -> Reason:
+            return agent.bad.get("disk", Reason.OK)
+
+        def shown() -> tuple[str, State, Reason, State]:
+            (each,) = host_monitors(fra.node.view())
+            return each.name, each.state, each.reason, each.reported_state
+
+        agent.add(Bound(monitor_settings("disk"), agent.tools, found))
+        agent.configure()
+        await until(lambda: bool(fra.node.view().host_monitors.get("branch")))
+        agent.bad["disk"] = Reason.DISK_FULL
+        await until(lambda: shown() == ("branch/disk", State.DOWN, Reason.DISK_FULL, State.DOWN))
+        await until(lambda: agent.sent == ["DOWN: disk"])
+        # Also while no hub responds, and nothing of it is lost.
+        cluster.hubs.unreachable |= {FRA, HEL}
+        del agent.bad["disk"]
+        await until(lambda: agent.sent == ["DOWN: disk", "UP: disk"])
+        await until(lambda: shown()[1:3] == (State.UNKNOWN, Reason.NODE_LOST))
+        cluster.hubs.unreachable.clear()
+        await until(lambda: shown() == ("branch/disk", State.UP, Reason.OK, State.UP))
+        await agent.kill()
+        await until(lambda: shown() == ("branch/disk", State.UNKNOWN, Reason.NODE_LOST, State.UP))
+        assert cluster.sent == ["DOWN: disk", "UP: disk"]
+        cluster.join()
+        await cluster.agent.begin()
+        # It has another configuration.
+        await until(lambda: not host_monitors(fra.node.view()))
 
     run(main)
 

@@ -2,11 +2,12 @@
 
 import argparse
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
 from monitord.cli.client.requests import (
     client_of,
+    fetch_host_monitors,
     fetch_last_results,
     fetch_monitor,
     monitor_path,
@@ -22,6 +23,7 @@ from monitord.cli.output.wording import (
     LocalTimes,
     acknowledgement,
     ago,
+    coarse,
     percent,
     seconds_since,
     short_time,
@@ -29,7 +31,7 @@ from monitord.cli.output.wording import (
 )
 from monitord.cli.selection import add_selection_options, only_name, require_selection, selected
 from monitord.explanation import cause_text, error_budget_text, quorum_text, vote_text
-from monitord.model import Json
+from monitord.model import Json, Reason
 from monitord.text import counted, plain
 from monitord.units import format_duration, parse_duration
 
@@ -43,17 +45,28 @@ def _show(options: argparse.Namespace) -> int:
     require_selection(options)
     client = client_of(options)
     only = only_name(options)
-    names = [only] if only else selected(client, options)
+    # Only the names of monitors of other hosts have a slash.
+    has_host = any("/" in name for name in options.names)
+    of_hosts = {each["name"]: each for each in fetch_host_monitors(client)} if has_host else {}
+    names = [only] if only else selected(client, options, of_hosts)
     if options.json:
-        monitors = [fetch_monitor(client, name) for name in names]
-        print_json(monitors[0] if only else {"monitors": monitors})
+        shown_hosts = [of_hosts[name] for name in names if name in of_hosts]
+        monitors = [fetch_monitor(client, name) for name in names if name not in of_hosts]
+        print_json(
+            [*monitors, *shown_hosts][0]
+            if only
+            else {"monitors": monitors, **({"host_monitors": shown_hosts} if shown_hosts else {})}
+        )
         return EXIT_OK
     for number, name in enumerate(names):
-        shown = fetch_monitor(client, name)
-        explanation = client.get(monitor_path(name, "explain"))
-        lines = monitor_lines(
-            shown, explanation, columns=columns(), colour=wants_colour(), max_characters=_max_characters()
-        )
+        if name in of_hosts:
+            lines = host_monitor_lines(of_hosts[name], columns=columns(), colour=wants_colour())
+        else:
+            shown = fetch_monitor(client, name)
+            explanation = client.get(monitor_path(name, "explain"))
+            lines = monitor_lines(
+                shown, explanation, columns=columns(), colour=wants_colour(), max_characters=_max_characters()
+            )
         print("\n".join(["", "", *lines] if number else lines))
     return EXIT_OK
 
@@ -72,30 +85,8 @@ def monitor_lines(
     max_characters: int | None = MAX_VALUE_CHARACTERS,
 ) -> list[str]:
     times = LocalTimes()
-    state, since = paint(shown["state"], shown["state"], colour=colour), shown["since"]
-    lines = [
-        f"{shown['name']} ({shown['type']}) is {state}"
-        if since is None
-        else f"{shown['name']} ({shown['type']}) has been {state} for {span(seconds_since(since))}, "
-        f"since {times.moment(since)}"
-    ]
-    fields = [
-        (label, text)
-        for label, text in (*_explanation_fields(explanation, times), *_fields(shown, times))
-        if text
-    ]
-    label_width = max(LABEL_WIDTH, *(len(label) + 2 for label, _ in fields))
-    for label, text in fields:
-        lines.append(
-            textwrap.fill(
-                plain(text),
-                max(columns, label_width + 1),
-                initial_indent=f"{label:<{label_width}}",
-                subsequent_indent=" " * label_width,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-        )
+    lines = [_state_line(shown, times, colour=colour)]
+    lines += _field_lines((*_explanation_fields(explanation, times), *_fields(shown, times)), columns)
     last = shown["last_result"]
     if last is None:
         return [*lines, "", "not checked yet"]
@@ -106,6 +97,49 @@ def monitor_lines(
             last, shown["units"], times, columns=columns, colour=colour, max_characters=max_characters
         ),
     ]
+
+
+def host_monitor_lines(shown: Json, *, columns: int, colour: bool) -> list[str]:
+    """Return what the cluster knows about a monitor of another host."""
+    times, host = LocalTimes(), shown["host"]
+    reported = f"{coarse(shown['age_s'])} ago by the node {host} at {shown['location']}"
+    if shown["reported_state"] != shown["state"]:
+        reported += f": {shown['reported_state']}"
+    fields = (
+        ("reason", "" if shown["reason"] == Reason.OK.value else shown["reason"]),
+        ("result", times.in_text(shown["detail"])),
+        ("acknowledged", shown["acknowledged_by"] and f"by {shown['acknowledged_by']}"),
+        ("maintenance", shown["maintenance_window"] or ""),
+        ("tags", ", ".join(shown["tags"])),
+        ("reported", reported),
+        ("details", f"on {host}: monitorctl show {shown['monitor']}"),
+    )
+    return [_state_line(shown, times, colour=colour), *_field_lines(fields, columns)]
+
+
+def _state_line(shown: Json, times: LocalTimes, *, colour: bool) -> str:
+    name, since = plain(shown["name"]), shown["since"]
+    state = paint(shown["state"], shown["state"], colour=colour)
+    if since is None:
+        return f"{name} ({shown['type']}) is {state}"
+    return (
+        f"{name} ({shown['type']}) has been {state} for {span(seconds_since(since))}, "
+        f"since {times.moment(since)}"
+    )
+
+
+def _field_lines(fields: Iterable[tuple[str, str | None]], columns: int) -> Iterator[str]:
+    shown = [(label, text) for label, text in fields if text]
+    label_width = max(LABEL_WIDTH, *(len(label) + 2 for label, _ in shown))
+    for label, text in shown:
+        yield textwrap.fill(
+            plain(text),
+            max(columns, label_width + 1),
+            initial_indent=f"{label:<{label_width}}",
+            subsequent_indent=" " * label_width,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
 
 
 def _explanation_fields(explanation: Json, times: LocalTimes) -> Iterator[tuple[str, str]]:

@@ -52,6 +52,11 @@ def host_monitors(view: "ClusterView") -> list[ShownHostMonitor]:
     return sorted(_shown(view), key=lambda monitor: (_RANKS[monitor.state], monitor.name))
 
 
+def find_host_monitor(view: "ClusterView | None", name: str) -> ShownHostMonitor | None:
+    """Return a monitor of another host by its name, HOST/NAME; None if there is none."""
+    return None if view is None else next((each for each in _shown(view) if each.name == name), None)
+
+
 def _shown(view: "ClusterView") -> Iterator[ShownHostMonitor]:
     for node in view.membership.nodes:
         if node.name == view.node:

@@ -68,6 +68,8 @@ class HostRow:
     """A monitor of another host on the overview. `state`, `tags` and `search_text` are for its filter."""
 
     name: str
+    host: str
+    monitor: str
     type_name: str
     state: State
     since: datetime | None
@@ -105,6 +107,8 @@ def _host_rows(view: "ClusterView") -> tuple[HostRow, ...]:
     return tuple(
         HostRow(
             monitor.name,
+            monitor.host,
+            monitor.monitor,
             monitor.type_name,
             monitor.state,
             monitor.since,

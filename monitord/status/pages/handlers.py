@@ -18,6 +18,7 @@ from monitord.model import Incident, State
 from monitord.status.access.security import has_write_access
 from monitord.status.api.history import first_page
 from monitord.status.model.cluster import is_at_this_location
+from monitord.status.model.host_monitors import find_host_monitor
 from monitord.status.model.objectives import objective_summary
 from monitord.status.model.read_model import KEPT_MARKS
 from monitord.status.pages import wording
@@ -158,7 +159,7 @@ class PageHandlers:
         name = request.match_info["name"]
         entry, record = self._dispatcher.entries.get(name), self._model.monitors.get(name)
         if entry is None or record is None:
-            raise HTTPNotFound(text=f"no monitor has the name {name!r}\n")
+            return await self._host_monitor(request, name)
         shown = request.query.get("range", USUAL_RANGE)
         if shown not in RANGES:
             raise HTTPBadRequest(text=f"range must be one of {', '.join(RANGES)}\n")
@@ -189,6 +190,17 @@ class PageHandlers:
             "ranges": tuple(RANGES),
         }
         return await self._frame.page(request, "monitor.html", values)
+
+    async def host_monitor(self, request: Request) -> Response:
+        """A monitor of another host."""
+        return await self._host_monitor(request, "{host}/{name}".format_map(request.match_info))
+
+    async def _host_monitor(self, request: Request, name: str) -> Response:
+        view = self._model.cluster()
+        shown = find_host_monitor(view, name)
+        if shown is None:
+            raise HTTPNotFound(text=f"no monitor has the name {name!r}\n")
+        return await self._frame.page(request, "host_monitor.html", {"view": shown})
 
     async def incidents(self, request: Request) -> Response:
         await self._rendering.load()

@@ -23,6 +23,7 @@ READS = {
     "/m/{name}/acknowledge": "changes.acknowledge_form",
     "/m/{name}/silence": "changes.silence_form",
     "/m/{name}/pause": "changes.pause_form",
+    "/hosts/{host}/{name}": "host_monitor",
     "/incidents": "incidents",
     "/silences": "lists.silences",
     "/silences/new": "changes.new_silence_form",

@@ -5,7 +5,7 @@ from dataclasses import replace
 from monitord.cluster.model import ConfigurationDifferences, Membership, Role
 from monitord.cluster.view import AgentView, ClusterView, DatabaseView, HubStatus
 from monitord.model import State
-from monitord.web.testing import TestClient
+from monitord.web.testing import ClientResponse, TestClient
 from tests.cluster_views import NODES, SINCE, cluster_view, host_monitor, node
 from tests.status.site import Site
 
@@ -15,11 +15,15 @@ VIEW = cluster_view({"shop": {"fra": State.UP, "hel": State.UP, "nyc": State.DOW
 
 async def page(path: str, view: ClusterView | None = VIEW) -> str:
     """A page of a site whose monitor "shop" is up."""
+    return (await response(path, view)).text
+
+
+async def response(path: str, view: ClusterView | None = VIEW) -> ClientResponse:
     world = Site({"shop": (), "disk": ()}, cluster=lambda: view)
     try:
         await world.check("shop", "disk")
         async with TestClient(world.status_application) as client:
-            return (await client.get(path)).text
+            return await client.get(path)
     finally:
         await world.close()
 
@@ -108,3 +112,39 @@ async def test_overview_shows_the_monitors_of_other_hosts() -> None:
     assert "mon9/unit" in filtered
     assert "mon2/disk" not in filtered
     assert "Other hosts" not in await page("/")
+
+
+async def test_page_of_a_monitor_of_another_host() -> None:
+    view = replace(
+        VIEW,
+        membership=Membership((*NODES, SILENT, node("a/b", "nyc"))),
+        host_monitors={
+            "mon2": {"disk": host_monitor("mon2", "disk", State.DOWN, acknowledged_by="kim")},
+            "mon9": {"unit": host_monitor("mon9", "unit", State.UP)},
+            "a/b": {"disk": host_monitor("a/b", "disk", State.UP)},
+        },
+        membership_at=SINCE,
+    )
+    overview = await page("/", view)
+    for path, name in (
+        ("hosts/mon2/disk", "mon2/disk"),
+        ("hosts/mon9/unit", "mon9/unit"),
+        ("hosts/a%2Fb/disk", "a/b/disk"),
+    ):
+        assert f'{path}">{name}</a>' in overview
+        assert f"<h1>{name}</h1>" in await page(f"/{path}", view)
+    text = await page("/m/mon2%2Fdisk", view)
+    for words in (
+        ">down</strong>",
+        "97 % used <code>disk_full</code>",
+        "acknowledged by kim",
+        "The node mon2 at fra checks this monitor",
+        "Its last report was 1 s ago.",
+        "<code>monitorctl show disk</code>",
+    ):
+        assert words in text
+    lost = await page("/hosts/mon9/unit", view)
+    assert "<code>node_lost</code>" in lost
+    assert "ago, with the state up." in lost
+    assert (await response("/hosts/mon2/nothing", view)).status == 404
+    assert (await response("/hosts/mon2/disk")).status == 404
