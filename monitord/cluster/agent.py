@@ -322,6 +322,9 @@ class HubStore:
     async def release(self, node: str, ids: Collection[str]) -> None:
         """Do nothing: an agent claims nothing."""
 
+    async def leave(self, notifiers: Collection[str]) -> None:
+        """Do nothing: no notifier is assigned to an agent."""
+
     async def finish(self, node: str, results: Sequence[DeliveryResult]) -> None:
         """Do nothing: an agent delivers nothing for the cluster."""
 

@@ -31,8 +31,9 @@ FORGET_HELD_AFTER_S = 60.0
 """A held delivery whose claim was not regained is delivered by another node."""
 CLAIM_AFTER_FAILURE_S = 6.0
 """Other nodes notice within this time that the database responds again."""
-AVOID_FAILING_FOR_S = 60.0
-"""A node that could not deliver for a notifier leaves it to the other nodes for this time."""
+LEAVE_FOR_S, LEAVE_AT_MOST_FOR_S = 5.0, 60.0
+"""A node that could not deliver for a notifier leaves it to the other nodes for this time, and after each further
+failure for twice as long. A receiver that fails now and then does not delay notifications."""
 MAX_CLAIMED_OF_NOTIFIER = 500
 """A notifier that cannot deliver does not keep the others from claiming."""
 MAX_CLAIMED = 10_000
@@ -154,7 +155,8 @@ class Delivering:
         self._held_since_s: dict[str, float] = {}
         self._claim_from_s = 0.0
         self._failed_attempts: dict[str, int] = {}
-        self._avoided_until_s: dict[str, float] = {}
+        self._left_for_s: dict[str, float] = {}
+        self._left_until_s: dict[str, float] = {}
 
     def postpone_claims(self) -> None:
         """After a failure of the database, let the other nodes renew their claims and write their results first."""
@@ -168,21 +170,30 @@ class Delivering:
         await self._renew()
 
     async def _leave_to_others(self) -> None:
-        """Release the claims for notifiers to which this node cannot deliver, if another node may be able to."""
+        """Leave the notifications to the other nodes for which this node cannot deliver, if others may be able to."""
         node, now_s = self._assignment.node, self._clock.monotonic_s()
         for name, worker in self._alerts.workers.items():
             failed_attempts = self._failed_attempts.get(name, 0)
             self._failed_attempts[name] = worker.failed_attempts
-            has_failed = worker.error is not None and worker.failed_attempts > failed_attempts
-            if has_failed and self._assignment.others_can_deliver(worker.notifier.settings):
-                self._avoided_until_s[name] = now_s + AVOID_FAILING_FOR_S
-            if self._avoided_until_s.get(name, now_s) <= now_s or worker.is_attempting:
+            if worker.error is None:
+                self._left_for_s.pop(name, None)
+            elif worker.failed_attempts > failed_attempts and self._assignment.others_can_deliver(
+                worker.notifier.settings
+            ):
+                self._left_for_s[name] = min(
+                    2 * self._left_for_s.get(name, LEAVE_FOR_S / 2), LEAVE_AT_MOST_FOR_S
+                )
+                self._left_until_s[name] = now_s + self._left_for_s[name]
+            if not self._is_left(name) or worker.is_attempting:
                 continue
             left = [each for each in self._alerts.outbox.claimed() if each.delivered_by == name]
             if left:
                 await self._database.release(node, [each.notification.id for each in left])
             for delivery in left:
                 self._alerts.outbox.withdraw(delivery)
+
+    def _is_left(self, notifier: str) -> bool:
+        return self._left_until_s.get(notifier, 0.0) > self._clock.monotonic_s()
 
     async def _claim(self) -> None:
         node = self._assignment.node
@@ -192,14 +203,13 @@ class Delivering:
             return
         claimed_of = Counter(delivery.delivered_by for delivery in self._alerts.outbox.claimed())
         limit = min(MAX_CLAIMED_OF_NOTIFIER, MAX_CLAIMED - claimed_of.total())
-        usable = (
-            notifier
-            for notifier in self._alerts.settings.notifiers
-            if self._avoided_until_s.get(notifier.name, 0.0) <= self._clock.monotonic_s()
-        )
+        assigned, others = self._assignment.notifiers(self._alerts.settings.notifiers)
+        left = [name for name in assigned if self._is_left(name)]
+        if left:
+            await self._database.leave(left)
         assigned, others = (
-            [name for name in names if claimed_of[name] < MAX_CLAIMED_OF_NOTIFIER]
-            for names in self._assignment.notifiers(usable)
+            [name for name in names if claimed_of[name] < MAX_CLAIMED_OF_NOTIFIER and not self._is_left(name)]
+            for names in (assigned, others)
         )
         if limit <= 0 or not (assigned or others):
             return

@@ -53,7 +53,7 @@ OVERDUE_S = 15.0
 
 @dataclass
 class Row:
-    """A notification. `claims`: the nodes that have claimed it, in order."""
+    """A notification. `claims`: the nodes that have claimed it, in order. `is_left`: any node may claim it."""
 
     id: str
     notifier: str
@@ -66,6 +66,7 @@ class Row:
     delivered_by: str | None = None
     message: AssignedMessage | None = None
     claims: list[str] = field(default_factory=list)
+    is_left: bool = False
 
     @property
     def message_key(self) -> str | None:
@@ -391,7 +392,7 @@ class FakeDatabase:
         rows: list[Row] = []
         for row in sorted(self._open(), key=lambda row: (row.created_at_s, row.id)):
             is_for_node = row.notifier in notifiers or (
-                row.notifier in others and now_s - row.created_at_s > OVERDUE_S
+                row.notifier in others and (row.claims or row.is_left or now_s - row.created_at_s > OVERDUE_S)
             )
             is_free = (row.claimed_by is None or row.claimed_until_s < now_s) and self._has_name(node)
             if (
@@ -442,6 +443,12 @@ class FakeDatabase:
             if self._is_claimed(row, node):
                 row.claimed_by = None
         self._end("release")
+
+    async def leave(self, notifiers: Collection[str]) -> None:
+        await self._begin("leave")
+        for row in self._open():
+            row.is_left |= row.notifier in notifiers
+        self._end("leave")
 
     async def finish(self, node: str, results: Sequence[DeliveryResult]) -> None:
         await self._begin("finish")

@@ -245,6 +245,42 @@ def test_notification_that_one_node_cannot_deliver_is_delivered_by_another() -> 
     run(main, "ams", "fra", "hel")
 
 
+def test_notifications_for_a_notifier_that_a_node_leaves_are_not_delayed() -> None:
+    async def main(cluster: Cluster) -> None:
+        owner = next(world for world in cluster.nodes.values() if _is_assigned(world))
+        for notifier in FakeNotifier.made:
+            if notifier.tools is owner.notifier_tools:
+                notifier.act = fail_delivery
+        loop = asyncio.get_running_loop()
+        for number in range(1, 7):
+            cluster.fail(*(cluster.nodes if number % 2 else ()))
+            await until(lambda count=number: len(cluster.server.notifications) == count, 120)
+            created_at_s, row = loop.time(), list(cluster.server.notifications.values())[-1]
+            await until(lambda row=row: row.status == "sent", 60)
+            # `group_wait` is 10 s.
+            assert loop.time() - created_at_s < 15, number
+
+    run(main, "ams", "fra", "hel")
+
+
+def test_receiver_that_fails_once_is_tried_again_by_the_same_node_soon() -> None:
+    async def main(cluster: Cluster) -> None:
+        name, owner = next(item for item in cluster.nodes.items() if _is_assigned(item[1]))
+        (own,) = (each for each in FakeNotifier.made if each.tools is owner.notifier_tools)
+        own.act = fail_delivery
+        cluster.fail(*cluster.nodes)
+        await until(lambda: any(row.status == "sent" for row in cluster.server.notifications.values()), 60)
+        own.act = nothing
+        await asyncio.sleep(10)
+        cluster.fail()
+        await until(lambda: len(cluster.server.notifications) == 2, 120)
+        recovery = list(cluster.server.notifications.values())[-1]
+        await until(lambda: recovery.status == "sent", 60)
+        assert recovery.claims == [name]
+
+    run(main, "ams", "fra", "hel")
+
+
 def test_stop_releases_claims_at_once() -> None:
     async def main(cluster: Cluster) -> None:
         for notifier in FakeNotifier.made:

@@ -358,9 +358,10 @@ class ClusterDatabase:
         """Claim up to `limit` notifications for `CLAIM_S` seconds, the oldest first, and all others of their messages.
 
         `notifiers` are assigned to this node. For `others`, to which it can deliver as well, it claims only
-        notifications that have waited for `OVERDUE_S`. A notification is not claimed while another node delivers an
-        earlier notification about the monitor to this notifier: a problem that arrives after its recovery would stay
-        open. It is not claimed either while another node has a part of its message.
+        notifications that another node has claimed before or has left, or that have waited for `OVERDUE_S`. A
+        notification is not claimed while another node delivers an earlier notification about the monitor to this
+        notifier: a problem that arrives after its recovery would stay open. It is not claimed either while another node
+        has a part of its message.
         """
         parameters = {
             "node": node,
@@ -433,6 +434,11 @@ class ClusterDatabase:
             self._work, statements.RELEASE, {"node": node, "run": self._run, "ids": sorted(ids)}
         )
         await self._wake(self._work)
+
+    async def leave(self, notifiers: Collection[str]) -> None:
+        """Let any node claim the new notifications for these notifiers at once."""
+        if await self._execute(self._work, statements.LEAVE, {"notifiers": sorted(notifiers)}):
+            await self._wake(self._work)
 
     async def finish(self, node: str, results: Sequence[DeliveryResult]) -> None:
         """Record the results of deliveries, all or none: a message is not finished in parts.

@@ -363,7 +363,7 @@ WHERE id IN (
     WHERE {_FREE} AND {_HAS_NAME}
       AND (notifier = ANY (%(notifiers)s::text[])
            OR (notifier = ANY (%(others)s::text[])
-               AND created_at < now() - %(overdue_s)s * interval '1 second'))
+               AND (attempts > 0 OR created_at < now() - %(overdue_s)s * interval '1 second')))
       AND NOT {_EARLIER.format("earlier.claimed_by <> %(node)s AND earlier.claimed_until >= now()")}
     ORDER BY created_at, id LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
@@ -422,6 +422,11 @@ WHERE id IN (SELECT id FROM own) AND (SELECT count(*) FROM own) = (SELECT count(
 RELEASE = f"""
 UPDATE notification SET claimed_by = NULL, claimed_until = NULL
 WHERE id = ANY (%(ids)s::text[]) AND claimed_by = %(node)s AND finished_at IS NULL AND {_HAS_NAME}
+"""
+
+LEAVE = """
+UPDATE notification SET attempts = 1
+WHERE finished_at IS NULL AND attempts = 0 AND notifier = ANY (%(notifiers)s::text[])
 """
 
 FINISH = """

@@ -628,6 +628,23 @@ async def test_node_claims_for_its_notifiers_and_what_others_leave(connect: Conn
     assert [item.id for item in await database.claim("fra1", ["mail"], 5, ["chat"])] == ["shop chat 1"]
 
 
+async def test_any_node_claims_at_once_what_another_node_has_claimed_before(connect: Connect) -> None:
+    database = await connect()
+    await decided(database, problem(1))
+    assert await database.claim("hel1", [], 5, ["mail"]) == []
+    await database.claim("fra1", ["mail"], 5)
+    await database.release("fra1", ["shop mail 1"])
+    assert [item.id for item in await database.claim("hel1", [], 5, ["mail"])] == ["shop mail 1"]
+
+
+async def test_any_node_claims_at_once_what_a_node_leaves(connect: Connect) -> None:
+    database = await connect()
+    await decided(database, problem(notifier="mail"), problem(notifier="chat"))
+    await database.leave(["mail"])
+    claimed = await database.claim("hel1", [], 5, ["mail", "chat"])
+    assert [item.id for item in claimed] == ["shop mail 1"]
+
+
 async def expire_claims(sql: Sql) -> None:
     sql("UPDATE notification SET claimed_until = claimed_until - %s * interval '1 second'", CLAIM_S + 1)
 
