@@ -34,6 +34,14 @@ class State(Enum):
     UNKNOWN = "unknown"
     PAUSED = "paused"
 
+    @classmethod
+    def of_code(cls, code: Any) -> "State":
+        """The state of a stored or received code; UNKNOWN, which is not a vote, if it is of another release."""
+        try:
+            return cls(code)
+        except ValueError:
+            return cls.UNKNOWN
+
 
 QUORUM_NAMES: tuple[Literal["majority", "any", "all"], ...] = ("majority", "any", "all")
 Quorum = Literal["majority", "any", "all"] | int

@@ -629,7 +629,7 @@ def answer_of(document: Any) -> ReportAnswer:
                 tuple(
                     ClusterDecision(
                         decision["monitor"],
-                        _known_state(decision["state"]),
+                        State.of_code(decision["state"]),
                         _time(decision["since"]),
                         Reason.of_code(decision["reason"]),
                         decision["detail"],
@@ -670,7 +670,7 @@ def vote_of_record(record: Mapping[str, Any]) -> Vote:
     return Vote(
         record["monitor"],
         record["location"],
-        _known_state(record["state"]),
+        State.of_code(record["state"]),
         _time(record["since"]),
         Reason.of_code(record["reason"]),
         record["detail"],
@@ -678,11 +678,3 @@ def vote_of_record(record: Mapping[str, Any]) -> Vote:
         record["node"],
         _time(record["checked_at"]),
     )
-
-
-def _known_state(code: str) -> State:
-    """Return the state; unknown, which is no vote, if another release has named it."""
-    try:
-        return State(code)
-    except ValueError:
-        return State.UNKNOWN

@@ -56,6 +56,10 @@ class Diagnostics:
         """Add an error whose file and line are known."""
         self._located.append(diagnostic)
 
+    def add_to_file(self, file: str, problem: str, hint: str = "", line: int | None = None) -> None:
+        """Add an error of a whole file, or of a line that contains no key."""
+        self._located.append(Diagnostic(file, line, "", problem, hint))
+
     def add(self, path: Path, problem: str, hint: str = "") -> None:
         """Add an error, unless the value at this path has been rejected."""
         if path not in self._rejected:

@@ -123,11 +123,11 @@ def _read_source(file: str, diagnostics: Diagnostics) -> Source | None:
             if not (long_key := _LONG_KEY.search(text)):
                 return Source(file, text, tomli.loads(text))
             line = text.count("\n", 0, long_key.start()) + 1
-            diagnostics.add_located(
-                Diagnostic(file, line, "", f"a key has more than {MAX_KEY_PARTS} parts", "use fewer levels")
+            diagnostics.add_to_file(
+                file, f"a key has more than {MAX_KEY_PARTS} parts", "use fewer levels", line
             )
         except RecursionError:
-            diagnostics.add_located(Diagnostic(file, None, "", "is nested too deeply", "use fewer levels"))
+            diagnostics.add_to_file(file, "is nested too deeply", "use fewer levels")
         except ValueError as error:
             diagnostics.add_located(_syntax_diagnostic(file, text, str(error)))
     diagnostics.has_unread_files = True
@@ -153,30 +153,18 @@ def _read_text(file: str, diagnostics: Diagnostics) -> str | None:
     try:
         content = read_bounded(file, MAX_FILE_BYTES)
     except FileNotFoundError:
-        diagnostics.add_located(
-            Diagnostic(file, None, "", "does not exist", "create it, or specify another file")
-        )
+        diagnostics.add_to_file(file, "does not exist", "create it, or specify another file")
         return None
     except OSError as error:
-        diagnostics.add_located(
-            Diagnostic(
-                file,
-                None,
-                "",
-                f"cannot be read: {error.strerror}",
-                _unreadable_hint(file, error, diagnostics),
-            )
-        )
+        hint = _unreadable_hint(file, error, diagnostics)
+        diagnostics.add_to_file(file, f"cannot be read: {error.strerror}", hint)
         return None
     except ValueError:
-        diagnostics.add_located(Diagnostic(file, None, "", "is not a file name: it contains a NUL byte"))
+        diagnostics.add_to_file(file, "is not a file name: it contains a NUL byte")
         return None
     if len(content) > MAX_FILE_BYTES:
-        diagnostics.add_located(
-            Diagnostic(
-                file, None, "", f"is larger than {MAX_FILE_BYTES // 1024**2} MiB", "split it into drop-ins"
-            )
-        )
+        limit = f"{MAX_FILE_BYTES // 1024**2} MiB"
+        diagnostics.add_to_file(file, f"is larger than {limit}", "split it into drop-ins")
         return None
     return _decoded(file, content, diagnostics)
 
@@ -190,16 +178,14 @@ def _unreadable_hint(file: str, error: OSError, diagnostics: Diagnostics) -> str
 def _decoded(file: str, content: bytes, diagnostics: Diagnostics) -> str | None:
     if (nul := content.find(b"\0")) >= 0:
         line = content.count(b"\n", 0, nul) + 1
-        diagnostics.add_located(
-            Diagnostic(file, line, "", "contains a NUL byte", "save it as plain UTF-8 text")
-        )
+        diagnostics.add_to_file(file, "contains a NUL byte", "save it as plain UTF-8 text", line)
         return None
     try:
         # The signature that some editors write is not part of TOML.
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        diagnostics.add_located(Diagnostic(file, line, "", "is not UTF-8 text", "save it as UTF-8"))
+        diagnostics.add_to_file(file, "is not UTF-8 text", "save it as UTF-8", line)
         return None
 
 
@@ -248,15 +234,8 @@ def _matching(directory: str, pattern: str, diagnostics: Diagnostics) -> list[st
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            diagnostics.add_located(
-                Diagnostic(
-                    listed,
-                    None,
-                    "",
-                    f"cannot be listed: {error.strerror}",
-                    _unreadable_hint(listed, error, diagnostics),
-                )
-            )
+            hint = _unreadable_hint(listed, error, diagnostics)
+            diagnostics.add_to_file(listed, f"cannot be listed: {error.strerror}", hint)
             diagnostics.has_unread_files = True
             return []
     paths = glob.glob(os.path.join(glob.escape(directory), pattern))  # noqa: PTH118, PTH207

@@ -104,7 +104,7 @@ def _last_time(schedule: CalendarEvent, at: datetime) -> datetime | None:
 
 def matches(name: str, pattern: str) -> bool:
     """Whether a name is equal to the pattern, or matches it."""
-    return name == pattern or (_is_pattern(pattern) and fnmatchcase(name, pattern))
+    return name == pattern or (not _PATTERN_CHARACTERS.isdisjoint(pattern) and fnmatchcase(name, pattern))
 
 
 def maintenance_of(
@@ -189,7 +189,3 @@ def _check_times(table: Table) -> None:
         table.error("from", "has no end", 'write until = 2026-12-25T06:00:00 or duration = "8h"')
     elif {"until", "duration"} <= has:
         table.error("duration", "cannot be combined with from and until", "remove duration or until")
-
-
-def _is_pattern(text: str) -> bool:
-    return not _PATTERN_CHARACTERS.isdisjoint(text)

@@ -173,7 +173,7 @@ def vote_of(row: Sequence[Any]) -> Vote:
     return Vote(
         monitor,
         location,
-        _state_of(state),
+        State.of_code(state),
         _time_of(since),
         Reason.of_code(reason),
         detail,
@@ -188,7 +188,7 @@ def decision_of(row: Sequence[Any]) -> ClusterDecision:
     changes, is_flapping = flapping or ((), False)
     return ClusterDecision(
         monitor,
-        _state_of(state),
+        State.of_code(state),
         _time_of(since),
         Reason.of_code(reason),
         detail,
@@ -235,7 +235,7 @@ def host_monitor_of(row: Sequence[Any]) -> HostMonitor:
         monitor,
         type_name,
         tuple(tags),
-        None if state is None else _state_of(state),
+        None if state is None else State.of_code(state),
         None if since is None else _time_of(since),
         Reason.of_code(reason),
         detail,
@@ -247,14 +247,6 @@ def host_monitor_of(row: Sequence[Any]) -> HostMonitor:
 def node_shard_of(row: Sequence[Any]) -> NodeShard:
     node, shard, monitors = row
     return NodeShard(node, int(shard), monitors)
-
-
-def _state_of(code: str) -> State:
-    """Return the state; unknown, which is not a vote, if another release has stored it."""
-    try:
-        return State(code)
-    except ValueError:
-        return State.UNKNOWN
 
 
 def _time_of(text: str) -> datetime:

@@ -154,8 +154,10 @@ class UnitMonitor(Monitor[UnitOptions]):
             table.ignore_others()
             return UnitOptions()
         unit = table.value("unit", parse_unit_name, default="")
-        patterns = _read_patterns(table)
+        patterns = table.one_or_more("units", parse_unit_pattern, default=())
         written = table.raw("unit"), table.raw("units")
+        if written[1] == []:
+            table.error("units", "is empty", 'write a pattern such as "*.service"')
         if written == (None, None):
             table.error(
                 "", "has neither unit nor units", 'write unit = "nginx.service" or units = "*.service"'
@@ -417,13 +419,6 @@ def _unresolved(outcome: _UnitOutcome, name: str) -> Unresolved:
     """Return the reason why there is no such field."""
     why = outcome.missing.get(name)
     return Unresolved(is_absent=True) if why is None else Unresolved(why)
-
-
-def _read_patterns(table: Table) -> tuple[str, ...]:
-    """Read a pattern or a list of patterns."""
-    if table.raw("units") == []:
-        table.error("units", "is empty", 'write a pattern such as "*.service"')
-    return tuple(filter(None, table.one_or_more("units", parse_unit_pattern, default=())))
 
 
 # Texts

@@ -9,6 +9,7 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
+from monitord.net.http.response import text_of
 from monitord.net.registry.registration import (
     NotRegisteredError,
     Registration,
@@ -116,7 +117,7 @@ def query_of(domain: str, server: str) -> bytes:
 
 def referral(response: bytes) -> str | None:
     """Return the server in the response of IANA for a top-level domain."""
-    match = re.search(r"^(?:whois|refer):\s*([a-z0-9.-]{1,253})\s*$", _text(response), re.MULTILINE)
+    match = re.search(r"^(?:whois|refer):\s*([a-z0-9.-]{1,253})\s*$", text_of(response), re.MULTILINE)
     return match[1] if match else None
 
 
@@ -125,7 +126,7 @@ _USE_RDAP = 'write server = "https://…" if the registry has RDAP'
 
 def parse_domain(response: bytes, domain: str, server: str) -> Registration:
     """Return the registration in a response of the server. Raises NotRegisteredError and RegistryError."""
-    text = _text(response)
+    text = text_of(response)
     pairs = _pairs(text)
     if not any(key in _KNOWN - {"domain", "domain name"} for key, _ in pairs):
         if _LIMITED.search(text):
@@ -186,13 +187,6 @@ def parse_date(text: str) -> datetime | None:
         return datetime(year, month, day, tzinfo=UTC)
     except ValueError:
         return None
-
-
-def _text(response: bytes) -> str:
-    try:
-        return response.decode()
-    except UnicodeDecodeError:
-        return response.decode("latin-1")
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:

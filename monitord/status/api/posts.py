@@ -4,7 +4,8 @@ As for interventions, a response waits until the change is stored. `security` ha
 needs all rights, because the public reads posts.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from monitord.errors import ControlError, InvalidValueError
 from monitord.history import History
@@ -79,29 +80,18 @@ class PostHandlers:
 
     async def create(self, request: Request, _: QueryValues) -> Response:
         body = await read_body(request, _NEW_POST, ("page", "title", "text"))
-        try:
-            post = self._posts.create(
-                body["page"],
-                body["title"],
-                body.get("status", PostStatus.INVESTIGATING),
-                body["text"],
-                asked_by(request),
-            )
-        except UnknownPageError as error:
-            raise UnknownInput([InputError("page", error.message, error.hint)]) from None
-        except ControlError as error:
-            raise HTTPConflict(text=f"{error}\n") from None
+        status = body.get("status", PostStatus.INVESTIGATING)
+        with _rejections():
+            post = self._posts.create(body["page"], body["title"], status, body["text"], asked_by(request))
         return compact_json_response(self._json(post), 201, {"Location": f"{PREFIX}/posts/{post.id}"})
 
     async def update(self, request: Request, _: QueryValues) -> Response:
         body = await read_body(request, _NEW_UPDATE, ("text",))
         post = self._find(request)
-        try:
+        with _rejections():
             post = self._posts.update(
                 post.id, body.get("status", post.status), body["text"], asked_by(request)
             )
-        except ControlError as error:
-            raise HTTPConflict(text=f"{error}\n") from None
         return compact_json_response(self._json(post))
 
     async def edit(self, request: Request, _: QueryValues) -> Response:
@@ -110,11 +100,10 @@ class PostHandlers:
         if not (number.isascii() and number.isdecimal() and len(number) <= MAX_NUMBER_DIGITS):
             raise _no_update(post, number)
         try:
-            post = self._posts.edit(post.id, int(number), body["text"], asked_by(request))
+            with _rejections():
+                post = self._posts.edit(post.id, int(number), body["text"], asked_by(request))
         except KeyError:
             raise _no_update(post, number) from None
-        except ControlError as error:
-            raise HTTPConflict(text=f"{error}\n") from None
         return compact_json_response(self._json(post))
 
     async def delete(self, request: Request, _: QueryValues) -> Response:
@@ -152,6 +141,17 @@ class PostHandlers:
                 for number, update in enumerate(post.updates, 1)
             ],
         }
+
+
+@contextmanager
+def _rejections() -> Iterator[None]:
+    """Respond with 404 if there is no such page, and with 409 if a change is rejected for another reason."""
+    try:
+        yield
+    except UnknownPageError as error:
+        raise UnknownInput([InputError("page", error.message, error.hint)]) from None
+    except ControlError as error:
+        raise HTTPConflict(text=f"{error}\n") from None
 
 
 def _no_update(post: Post, number: str) -> HTTPNotFound:
