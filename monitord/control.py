@@ -242,7 +242,7 @@ class Control:
         if _page_sockets(settings) != _page_sockets(self._first):
             delayed.append("listen and socket in [pages]")
         if delayed:
-            changes = f"changes of {joined(delayed)} will be applied at the next restart"
+            changes = f"changes to {joined(delayed)} will be applied at the next restart"
             summary += f"; {changes}"
             log.warning("%s", changes)
         warnings = tuple(warning.as_warning() for warning in settings.warnings)

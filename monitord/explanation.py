@@ -42,13 +42,14 @@ class UtcTimes:
 def sentences(explanation: Explanation, times: TimeFormat) -> list[str]:
     """Explain the state, the most important first."""
     name, state, since = explanation["name"], explanation["state"], explanation["since"]
-    source, cause = explanation.get("source"), cause_text(explanation, times)
+    source = explanation.get("source")
     labels = {"title": "Title", "description": "Description", "runbook": "Runbook", "contact": "Contact"}
     return [
         f"{name} has been {state} since {times.moment(since)}." if since else f"{name} is {state}.",
         *(f"{label}: {explanation[key]}" for key, label in labels.items() if explanation.get(key)),
         *_last_check(explanation, times),
-        *([] if cause is None else [cause]),
+        # In the order of the sentences: the first time names the zone.
+        *filter(None, [cause_text(explanation, times)]),
         *votes_texts(explanation["cluster"], times),
         *_streak(explanation, times),
         *_parents(explanation),

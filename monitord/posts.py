@@ -143,7 +143,10 @@ class Posts:
         if not self._pages:
             raise UnknownPageError("no public page is configured", hint=f"add [pages.{page}]")
         if not self.is_page(page):
-            hint = did_you_mean(page, self._pages) or f"the pages are {first_of(self.pages, MAX_NAMED_PAGES)}"
+            hint = (
+                did_you_mean(page, self._pages)
+                or f"configured pages: {first_of(self.pages, MAX_NAMED_PAGES)}"
+            )
             raise UnknownPageError(f"no public page has the name {shortened(page)!r}", hint=hint)
         posts, oldest = self.of_page(page), None
         if len(posts) >= MAX_POSTS:

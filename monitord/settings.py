@@ -731,7 +731,7 @@ def _quorum(text: str) -> Quorum:
     for quorum in QUORUM_NAMES:
         if text == quorum:
             return quorum
-    raise InvalidValueError("is not known", 'write "majority", "any", "all" or a number of locations')
+    raise InvalidValueError("is not a quorum", 'write "majority", "any", "all" or a number of locations')
 
 
 def _schedule(table: Table, kind: MonitorType | None) -> dict[str, Any]:

@@ -145,9 +145,9 @@ async def test_changes_that_need_a_restart_are_logged_and_reported_to_the_client
         outcome = await it.control.reload("a test")
         assert (outcome.ok, outcome.summary) == (
             True,
-            "3 unchanged; changes of [status] and [history] will be applied at the next restart",
+            "3 unchanged; changes to [status] and [history] will be applied at the next restart",
         )
-        assert "changes of [status] and [history] will be applied at the next restart" in caplog.text
+        assert "changes to [status] and [history] will be applied at the next restart" in caplog.text
         # It holds until there is a restart, or nothing to take.
         assert "at the next restart" in (await it.control.reload("a test")).summary
         it.config.write_text(GOOD)
@@ -160,7 +160,7 @@ async def test_cluster_begins_at_the_next_restart(tmp_path: Path) -> None:
         outcome = await it.control.reload("a test")
         assert (outcome.ok, outcome.summary) == (
             True,
-            "3 unchanged; changes of [cluster] will be applied at the next restart",
+            "3 unchanged; changes to [cluster] will be applied at the next restart",
         )
 
 

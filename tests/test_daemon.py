@@ -471,9 +471,9 @@ def test_daemon_listens_on_tcp_and_the_token_allows_changes(tmp_path: Path) -> N
         it.config.write_text(config.replace(str(port), str(port + 1 if port < 65535 else 1024)))
         assert (
             it.client.post("/reload")["summary"]
-            == "no monitors; changes of [status] will be applied at the next restart"
+            == "no monitors; changes to [status] will be applied at the next restart"
         )
-        it.wait_for_log("changes of [status] will be applied at the next restart")
+        it.wait_for_log("changes to [status] will be applied at the next restart")
         assert it.get("/status")["state"] == "running"
         assert token not in it.log()
         assert it.stop() == 0

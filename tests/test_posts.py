@@ -130,7 +130,7 @@ async def test_revision_increases_with_every_change() -> None:
     [
         ((), "main", r"no public page is configured; add \[pages\.main\]"),
         (("main", "eu"), "mian", r"no public page has the name 'mian'; did you mean main\?"),
-        (("main", "eu"), "xyz", "no public page has the name 'xyz'; the pages are eu, main"),
+        (("main", "eu"), "xyz", "no public page has the name 'xyz'; configured pages: eu, main"),
     ],
     ids=["no page", "similar name", "other name"],
 )

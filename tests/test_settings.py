@@ -229,7 +229,7 @@ def test_equal_files_give_equal_settings(tmp_path: Path) -> None:
         ),
         pytest.param(
             '[status.tokens.a]\ntoken = "0123456789abcdef"\nrights = "write"\n',
-            ['monitord.toml:3: status.tokens.a.rights: "write" is not known; write '],
+            ['monitord.toml:3: status.tokens.a.rights: "write" is not a valid value; write '],
             id="rights_of_a_token",
         ),
         pytest.param(

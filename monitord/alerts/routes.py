@@ -133,8 +133,6 @@ def read_alerts(
             problem = "never applies, because a previous route matches everything"
             table.error("", problem, "write continue = true in the previous route")
             break
-    if routes and not notifier_tables:
-        root.table("alerts").error("routes", "have no notifier", 'add [notifiers.ops] with to = ["…"]')
     return AlertSettings(tuple(notifiers), tuple(routes), public_url)
 
 

@@ -447,7 +447,7 @@ def _limit_lines(report: WhatIfReport) -> Iterator[str]:
         )
     yield (
         "Acknowledgements, silences, pauses, restarts and earlier configurations are not replayed; all notifications "
-        "are delivered at once."
+        "are delivered immediately."
     )
 
 

@@ -170,7 +170,7 @@ class Hub:
         if stored.outcome is ReportOutcome.CONFLICT:
             raise NodeNameError(
                 f"another daemon takes part in the cluster as the node {node.name}",
-                hint="give each node and agent another name: node in [cluster], by default the name of the host",
+                hint="give each node and agent a different name: node in [cluster], by default the name of the host",
             )
         alerts: Alerts | None = None
         if request.alerts is not None:

@@ -4,7 +4,7 @@ import socket
 from dataclasses import dataclass, field
 
 from monitord.config import Secret, Table, check_location
-from monitord.errors import InvalidValueError
+from monitord.errors import ClusterError, InvalidValueError
 from monitord.net import TlsOptions, parse_target
 from monitord.net.base.addressing import is_loopback
 from monitord.net.base.libraries import import_problem
@@ -72,7 +72,18 @@ def read_cluster(table: Table) -> ClusterSettings:
         table.error("database", "is empty", 'write a connection string, such as "host=db1 dbname=monitord"')
     if problem := library_problem():
         table.error("", f"needs psycopg: {problem}", "install the package python3-psycopg")
+    elif conninfo := settings.database.reveal():
+        _check_connection_string(table, conninfo)
     return settings
+
+
+def _check_connection_string(table: Table, conninfo: str) -> None:
+    from monitord.cluster.database.connection import ConnectionString  # noqa: PLC0415 - psycopg may be missing
+
+    try:
+        ConnectionString(conninfo, {})
+    except ClusterError as error:
+        table.error("database", error.message, error.hint)
 
 
 def _hub(table: Table) -> HubSettings | None:

@@ -101,7 +101,7 @@ def as_one_of(value: object, options: Mapping[object, object]) -> object:
     if isinstance(value, str) and len(options) > MAX_LISTED_OPTIONS:
         hint = did_you_mean(value, (text for text in options if isinstance(text, str)), show=value_text)
     known = [value_text(written) for written in options]
-    raise InvalidValueError("is not known", hint or f"write {joined(known, 'or')}")
+    raise InvalidValueError("is not a valid value", hint or f"write {joined(known, 'or')}")
 
 
 def within(value: N, minimum: N | None, maximum: N | None, show: Callable[[N], str]) -> N:

@@ -224,8 +224,8 @@ class CheckLog:
     def log_isolation(self, *, is_isolated: bool) -> None:
         if is_isolated:
             log.error(
-                "nearly all monitors began to fail at once: this host seems to be isolated (network, name server); "
-                "failures are inconclusive until some monitors pass",
+                "nearly all monitors began to fail at the same time: this host seems to be isolated "
+                "(network, name server); failures are inconclusive until some monitors pass",
                 extra={"message_id": JournalEvent.ISOLATION_BEGINS.message_id},
             )
         else:

@@ -1,4 +1,4 @@
-"""Detection of lost connectivity of this host: nearly all network checks begin to fail at once.
+"""Detection of lost connectivity of this host: nearly all network checks begin to fail at the same time.
 
 Only failures without a response of the target count; a check with a response counts as passed, because the network
 works. A failure is fresh for `window_s` from its first check: the time in which `share` of all monitors are checked.

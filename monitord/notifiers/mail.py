@@ -164,7 +164,11 @@ class MailNotifier(Notifier[MailOptions]):
             )
         except SmtpError as error:
             is_missing = error.kind is FailureKind.REFUSED and is_loopback(options.server.host)
-            hint = "; install a mail server on this host, or set server" if is_missing else ""
+            hint = (
+                "; install a mail server on this host, or write another server in server"
+                if is_missing
+                else ""
+            )
             raise DeliveryError(f"{error}{hint}") from error
         self.warning = None if receipt.unencrypted is None else f"sent unencrypted: {receipt.unencrypted}"
         return receipt.response if self.warning is None else f"{receipt.response}; {self.warning}"

@@ -266,6 +266,12 @@ async def test_end_of_a_silence_is_limited(tmp_path: Path, capsys: Capture, unti
     assert capsys.readouterr().err == says
 
 
+async def test_duration_of_a_silence_is_limited(tmp_path: Path, capsys: Capture) -> None:
+    async with running_daemon(tmp_path) as daemon:
+        assert await daemon.ctl("silence", "good", "--for", "400d") == 1
+    assert capsys.readouterr().err == "monitorctl: --for: is more than 366 days; write a shorter duration\n"
+
+
 async def test_error_names_the_monitor_and_no_key_of_the_api(tmp_path: Path, capsys: Capture) -> None:
     async with running_daemon(tmp_path) as daemon:
         assert await daemon.ctl("ack", "b*", "nope") == 1

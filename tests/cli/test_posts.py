@@ -94,7 +94,7 @@ async def test_delete_reports_unknown_posts_and_deletes_the_others(tmp_path: Pat
         assert daemon.world.posts.all() == ()
     out, err = capsys.readouterr()
     assert out == f"{post.id}: deleted\n"
-    assert err == "monitorctl: no post has the id '0000'; monitorctl posts lists the posts\n"
+    assert err == "monitorctl: no post has the ID '0000'; monitorctl posts lists the posts\n"
 
 
 async def test_posts_are_listed_with_a_note_for_removed_pages(tmp_path: Path, capsys: Capture) -> None:
@@ -149,7 +149,7 @@ async def test_no_posts_is_one_line(tmp_path: Path, capsys: Capture) -> None:
 
 @pytest.mark.parametrize(
     ("pages", "hint"),
-    [(("main", "eu"), "did you mean main?"), (("abc",), "the pages are abc")],
+    [(("main", "eu"), "did you mean main?"), (("abc",), "configured pages: abc")],
     ids=["similar", "other"],
 )
 @pytest.mark.parametrize(

@@ -230,6 +230,24 @@ def test_monitors_inherit_locations_and_quorum(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("conninfo", "problem"),
+    [
+        ("host=db dbnme=secret-word", "the connection string of the database is invalid"),
+        (
+            "host=db1,db2 port=1,2,3",
+            "the connection string of the database has different numbers of hosts and ports",
+        ),
+        ("host=db sslmode=disable", "sslmode=disable permits a connection to db without TLS"),
+    ],
+    ids=["parameter", "ports", "no TLS"],
+)
+def test_connection_string_is_checked(tmp_path: Path, conninfo: str, problem: str) -> None:
+    (error,) = errors_of(tmp_path, f'[cluster]\ndatabase = "{conninfo}"\nlocation = "fra"\n')
+    assert error.startswith(f"monitord.toml:2: cluster.database: {problem}; ")
+    assert "secret-word" not in error
+
+
 def test_keys_of_a_cluster_need_the_section(tmp_path: Path) -> None:
     fix = "has no effect without a cluster; configure [cluster], or remove it"
     text = (
@@ -252,7 +270,7 @@ def test_keys_of_a_cluster_need_the_section(tmp_path: Path) -> None:
     [
         (
             'quorum = "most"',
-            'quorum: "most" is not known; write "majority", "any", "all" or a number of locations',
+            'quorum: "most" is not a quorum; write "majority", "any", "all" or a number of locations',
         ),
         ("quorum = 0", "quorum: 0 is too small; write at least 1"),
         ("quorum = true", "quorum: true is not a whole number; write digits without quotes"),

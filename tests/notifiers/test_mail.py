@@ -211,7 +211,8 @@ async def test_silent_or_absent_server_is_a_failure(tmp_path: Path, tools: Notif
         ops = notifier(tmp_path, tools, server)
     with pytest.raises(
         DeliveryError,
-        match=f"^connection to 127.0.0.1:{server.port} refused; install a mail server on this host, or set server$",
+        match=f"^connection to 127.0.0.1:{server.port} refused; install a mail server on this host, "
+        "or write another server in server$",
     ):
         await deliver(ops)
 

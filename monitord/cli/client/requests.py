@@ -142,7 +142,7 @@ def unknown_page(pages: Sequence[str], name: str) -> ControlError:
     """Return the error for an unknown public page. `pages`: the names of the configured pages."""
     if not pages:
         return ControlError("no public page is configured", hint="add [pages.NAME] to the configuration")
-    hint = did_you_mean(name, pages, most=3) or f"the pages are {', '.join(pages)}"
+    hint = did_you_mean(name, pages, most=3) or f"configured pages: {', '.join(pages)}"
     return ControlError(f"no public page has the name {name!r}", hint=hint)
 
 

@@ -181,7 +181,7 @@ class Session:
     """A connection that is made when it is needed. Its operations run one after the other.
 
     `prepare` runs after each connection attempt that succeeded, and rejects a database that cannot be used by
-    raising ClusterError. After a failed attempt, operations fail at once until the next attempt is due.
+    raising ClusterError. After a failed attempt, operations fail immediately until the next attempt is due.
     """
 
     def __init__(

@@ -199,7 +199,7 @@ class ClusterDatabase:
         if membership is None:
             raise NodeNameError(
                 f"another daemon takes part in the cluster as the node {node.name}",
-                hint="give each node another name: node in [cluster], by default the name of the host",
+                hint="give each node a different name: node in [cluster], by default the name of the host",
             )
         if ordered or heartbeats or (host is not None and host.monitors):
             await self._wake(self._heart)

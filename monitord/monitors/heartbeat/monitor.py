@@ -352,7 +352,7 @@ def _status_text(
     record: HeartbeatRecord, evaluation: HeartbeatEvaluation, schedule: HeartbeatSchedule
 ) -> str:
     last = "no heartbeat yet" if record.ended_at is None else f"last heartbeat at {_at(record.ended_at)}"
-    awaited = "none has been received yet" if record.ended_at is None else last
+    previous = "no earlier heartbeat" if record.ended_at is None else last
     match evaluation.status:
         case HeartbeatStatus.FAILED:
             status = "" if record.exit_status is None else f" with exit status {record.exit_status}"
@@ -360,13 +360,11 @@ def _status_text(
         case HeartbeatStatus.MISSED if _is_overrun(record):
             return f"started at {_at(record.started_at)} and did not end by {_at(record.missed_at)}"
         case HeartbeatStatus.MISSED:
-            return f"missed: no heartbeat by {_at(record.missed_at)}; {awaited}"
+            return f"missed: no heartbeat by {_at(record.missed_at)}; {previous}"
         case HeartbeatStatus.RUNNING:
             return f"running, started at {_at(record.started_at)}; must end by {_at(evaluation.down_at)}"
         case HeartbeatStatus.LATE:
-            return (
-                f"late since {_at(evaluation.expected_at)}; {awaited}; goes down at {_at(evaluation.down_at)}"
-            )
+            return f"late since {_at(evaluation.expected_at)}; {previous}; goes down at {_at(evaluation.down_at)}"
         case HeartbeatStatus.NEW | HeartbeatStatus.UP:
             ran = "" if record.runtime_s is None else f", ran {_rounded(record.runtime_s)}"
             following = (

@@ -145,7 +145,7 @@ class InterventionHandlers:
             self._interventions.unsilence(silence_id, asked_by(request))
         except KeyError:
             raise HTTPNotFound(
-                text=f"no silence has the id {silence_id!r}; it may have ended; "
+                text=f"no silence has the ID {silence_id!r}; it may have ended; "
                 f"GET {PREFIX}/silences lists the silences\n"
             ) from None
         self._model.refresh()
@@ -194,8 +194,10 @@ def _until(value: object) -> datetime:
 def _duration_s(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise InvalidValueError("is not a number", "write seconds, such as 7200 for two hours")
-    if not 0 < value <= LONGEST_SILENCE_S:
-        raise InvalidValueError("is not a duration of up to 366 days", "write seconds, such as 7200")
+    if value <= 0:
+        raise InvalidValueError("is not more than 0", "write seconds, such as 7200 for two hours")
+    if value > LONGEST_SILENCE_S:
+        raise InvalidValueError("is more than 366 days", "write a shorter duration")
     return float(value)
 
 

@@ -117,7 +117,7 @@ class PostHandlers:
             return self._posts.get(post_id)
         except KeyError:
             raise HTTPNotFound(
-                text=f"no post has the id {post_id!r}; GET /api/v1/posts lists the posts\n"
+                text=f"no post has the ID {post_id!r}; GET /api/v1/posts lists the posts\n"
             ) from None
 
     def _json(self, post: Post) -> Json:

@@ -148,7 +148,7 @@ async def test_unknown_post_is_404(method: str, path: str, body: Any) -> None:
     async with asked(world_with_pages("main")) as client:
         response = await (await described(client))(method, path, body)
     assert response.status == 404
-    assert response.json()["detail"] == "no post has the id '0000'; GET /api/v1/posts lists the posts"
+    assert response.json()["detail"] == "no post has the ID '0000'; GET /api/v1/posts lists the posts"
 
 
 @pytest.mark.parametrize("number", ["0", "2", "-1", "x", "99999", "%D9%A1", "1.0"])

@@ -1,6 +1,7 @@
 """The explanation of a monitor in each situation: its data and its sentences."""
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import timedelta
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 
 from monitord.alerts import AlertSettings
+from monitord.cli.output.wording import LocalTimes
 from monitord.conditions import parse_condition
 from monitord.dispatch import Matcher, Pause
 from monitord.dispatch.judging import judge
+from monitord.explanation import sentences as explanation_sentences
 from monitord.health import HealthPolicy
 from monitord.interventions import Interventions
 from monitord.model import Observation, Reason
@@ -261,6 +264,13 @@ def test_each_situation_has_its_sentences(situation: Situation, sentences: list[
     _, text = explained(situation)
     for sentence in sentences:
         assert sentence in text
+
+
+def test_first_time_names_the_zone() -> None:
+    explanation, _ = explained(unknown)
+    text = " ".join(explanation_sentences(explanation, LocalTimes()))
+    first, *others = re.findall(r"\d\d:\d\d:\d\d( [A-Z+-])?", text)
+    assert (bool(first), set(others)) == (True, {""})
 
 
 def test_pause_is_explained_by_one_sentence() -> None:
