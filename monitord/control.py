@@ -160,31 +160,31 @@ class Control:
             line += f"; reload rejected at {time_text(self._last_reload.at)}: {self._last_reload.summary}"
         return line
 
-    async def check_now(self, name: str, asked_by: str) -> Result:
+    async def check_now(self, name: str, requested_by: str) -> Result:
         if name in self._dispatcher.entries:
-            log.info("%s: check requested by %s", name, asked_by)
+            log.info("%s: check requested by %s", name, requested_by)
         return await self._dispatcher.check_now(name)
 
-    def record_heartbeat(self, name: str, heartbeat: Heartbeat, asked_by: str) -> None:
+    def record_heartbeat(self, name: str, heartbeat: Heartbeat, requested_by: str) -> None:
         monitor = self._dispatcher.entries[name].monitor
         if not isinstance(monitor, HeartbeatMonitor):
             raise ControlError(
                 f"{name} has type {monitor.type_name}, which does not accept heartbeats",
                 hint='write type = "heartbeat" for jobs that send heartbeats',
             )
-        log.debug("%s: heartbeat %s from %s", name, heartbeat.signal.value, asked_by)
+        log.debug("%s: heartbeat %s from %s", name, heartbeat.signal.value, requested_by)
         monitor.record_heartbeat(heartbeat, self._clock.now())
 
-    async def reload(self, asked_by: str) -> ReloadOutcome:
+    async def reload(self, requested_by: str) -> ReloadOutcome:
         """Reload the configuration. Concurrent requests wait, and each reads the files again, so that it includes all
         edits that were made before it."""
         async with self._lock:
             if self._state == "stopping":
-                return self._rejected(self._clock.now(), [STOPPING], asked_by)
+                return self._rejected(self._clock.now(), [STOPPING], requested_by)
             self._state = "reloading"
             self._sd_notify.reloading()
             try:
-                self._last_reload = outcome = await self._reload(asked_by)
+                self._last_reload = outcome = await self._reload(requested_by)
                 for consume in self._on_reload:
                     consume(outcome)
             finally:
@@ -194,7 +194,7 @@ class Control:
                     self._sd_notify.ready(self.status_line())
         return outcome
 
-    async def _reload(self, asked_by: str) -> ReloadOutcome:
+    async def _reload(self, requested_by: str) -> ReloadOutcome:
         at = self._clock.now()
         try:
             # In a thread, so that checks continue while a large file is parsed.
@@ -202,21 +202,21 @@ class Control:
                 settings = await asyncio.to_thread(read_settings, self._config)
             plan = self._dispatcher.plan(settings.monitors, self._build)
         except ConfigError as error:
-            return self._rejected(at, [str(failure) for failure in error.diagnostics], asked_by)
+            return self._rejected(at, [str(failure) for failure in error.diagnostics], requested_by)
         except TimeoutError:
             return self._rejected(
-                at, [f"{self._config}: cannot be read within {READ_TIMEOUT_S:.0f} s"], asked_by
+                at, [f"{self._config}: cannot be read within {READ_TIMEOUT_S:.0f} s"], requested_by
             )
         except Exception as error:
             # The constructor of a third party's type can raise.
             log.exception("reload: a monitor cannot be created")
             # Without its text, which can contain a secret: the outcome of a reload is public, the journal is not.
             return self._rejected(
-                at, [f"a monitor cannot be created: {type(error).__name__}; see the journal"], asked_by
+                at, [f"a monitor cannot be created: {type(error).__name__}; see the journal"], requested_by
             )
         if self._state == "stopping":
             # The stop has begun in the meantime: nothing would close the new monitors.
-            return self._rejected(at, [STOPPING], asked_by)
+            return self._rejected(at, [STOPPING], requested_by)
         before, self._settings = self._settings, settings
         self._apply(settings, plan)
         limits = settings.limits
@@ -229,7 +229,7 @@ class Control:
         log.log(
             NOTICE,
             "reloaded, requested by %s: %s",
-            asked_by,
+            requested_by,
             summary,
             extra={"message_id": JournalEvent.RELOAD_APPLIED.message_id},
         )
@@ -258,12 +258,12 @@ class Control:
         for consume in self._on_apply:
             consume(settings)
 
-    def _rejected(self, at: datetime, failures: list[str], asked_by: str) -> ReloadOutcome:
+    def _rejected(self, at: datetime, failures: list[str], requested_by: str) -> ReloadOutcome:
         error = "\n".join(failures)
         summary = failures[0] if len(failures) == 1 else f"{failures[0]} (and {len(failures) - 1} more)"
         log.error(
             "reload rejected, requested by %s; the previous configuration stays active\n%s",
-            asked_by,
+            requested_by,
             error,
             extra={"message_id": JournalEvent.RELOAD_REJECTED.message_id},
         )

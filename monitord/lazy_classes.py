@@ -15,8 +15,8 @@ ClassT = TypeVar("ClassT")
 class LazyClasses(MutableMapping[str, type[ClassT]]):
     """Mapping of names to classes. Created from object references, "package.module:Class", as in entry points."""
 
-    def __init__(self, places: Mapping[str, str]) -> None:
-        self._classes: dict[str, str | type[ClassT]] = dict(places)
+    def __init__(self, references: Mapping[str, str]) -> None:
+        self._classes: dict[str, str | type[ClassT]] = dict(references)
 
     def __getitem__(self, name: str) -> type[ClassT]:
         entry = self._classes[name]

@@ -53,17 +53,17 @@ class FakeControl(Control):
         self.asked: list[str] = []
         self.heartbeats: list[tuple[str, Heartbeat]] = []
 
-    async def reload(self, asked_by: str) -> ReloadOutcome:
-        self.asked.append(asked_by)
+    async def reload(self, requested_by: str) -> ReloadOutcome:
+        self.asked.append(requested_by)
         self.last_reload = self.outcome
         return self.outcome
 
-    async def check_now(self, name: str, asked_by: str) -> Result:
-        self.asked.append(asked_by)
-        return await super().check_now(name, asked_by)
+    async def check_now(self, name: str, requested_by: str) -> Result:
+        self.asked.append(requested_by)
+        return await super().check_now(name, requested_by)
 
-    def record_heartbeat(self, name: str, heartbeat: Heartbeat, asked_by: str) -> None:
-        self.asked.append(asked_by)
+    def record_heartbeat(self, name: str, heartbeat: Heartbeat, requested_by: str) -> None:
+        self.asked.append(requested_by)
         if self._dispatcher.entries[name].name == "bad":
             raise ControlError("bad is of type fake and takes no heartbeats", hint='write type = "heartbeat"')
         self.heartbeats.append((name, heartbeat))

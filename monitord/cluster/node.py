@@ -147,7 +147,7 @@ class ClusterNode:
         self._decisions = Decisions(
             parts.database, parts.assignment, pipeline.registry, input_of, alerts, clock
         )
-        self._decisions.on_decision = self._take_decision
+        self._decisions.on_decision = self._apply_decision
         self._decisions.votes_of = self._live_votes
         if parts.agent is None:
             parts.scope.on_change = self._decisions.change_alert
@@ -193,7 +193,7 @@ class ClusterNode:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 await self._database.open()
                 began_s = self._clock.monotonic_s()
-                self._take_membership(await self._database.beat(self._describe(), ()), began_s)
+                self._apply_membership(await self._database.beat(self._describe(), ()), began_s)
         except NodeNameError as error:
             self._record_conflict(error)
         except (ClusterError, TimeoutError) as error:
@@ -203,7 +203,7 @@ class ClusterNode:
             await self._record_failure(error)
 
     def apply(self, monitors: tuple[MonitorSettings, ...], alerts: AlertSettings) -> None:
-        """Take a configuration. Its digests are computed with the next heartbeat."""
+        """Apply a configuration. Its digests are computed with the next heartbeat."""
         self._configured, self._is_configuration_known = (monitors, alerts), False
         if self._is_ready:
             self._parts.host.repeat()
@@ -264,7 +264,8 @@ class ClusterNode:
         await self._update_configuration()
         if not self._is_ready and self._has_checked_all():
             self._is_ready = True
-            self._parts.votes.repeat(self._vote_of_location)  # until now, those of live nodes were kept
+            # Until it was ready, this node did not replace the votes of other live nodes of its location.
+            self._parts.votes.repeat(self._vote_of_location)
             self._parts.host.repeat()
         began_s = self._clock.monotonic_s()
         if self._is_reached and began_s - self._membership_at_s > LIVE_S:
@@ -288,7 +289,7 @@ class ClusterNode:
         self._parts.votes.mark_reported(votes)
         self._latency_s = self._clock.monotonic_s() - began_s
         was_away = self._failing_since_s is not None
-        self._take_membership(membership, began_s)
+        self._apply_membership(membership, began_s)
         if was_away or membership.was_stale:
             self._parts.votes.repeat(self._vote_of_location)
             self._parts.heartbeats.repeat()
@@ -296,7 +297,7 @@ class ClusterNode:
                 self._parts.host.repeat()
             self._own_monitors.forget()
         if self._parts.alone.is_active or self._parts.alone.changed:
-            await self._return()
+            await self._rejoin()
 
     async def _write(self, votes: Sequence[Vote], host: HostReport | None) -> Membership:
         """Write the heartbeat of the node with what it has to report. Raises ClusterError."""
@@ -350,8 +351,8 @@ class ClusterNode:
             follows_decisions=self.hub is not None or self._follows_decisions,
         )
 
-    def _take_membership(self, membership: Membership, began_s: float) -> None:
-        """Take the answer to a heartbeat that began at `began_s`: it may be old, if this process did not run."""
+    def _apply_membership(self, membership: Membership, began_s: float) -> None:
+        """Apply the answer to a heartbeat that began at `began_s`: it may be old, if this process did not run."""
         now_s = self._clock.monotonic_s()
         before = self._assignment.membership
         if not self._is_reached or now_s - self._membership_at_s > LIVE_S:
@@ -422,10 +423,13 @@ class ClusterNode:
                     extra={"message_id": event.message_id, "fields": fields},
                 )
 
-    # -- the database away, and back ----------------------------------------------------------------------
+    # -- failures of the database -------------------------------------------------------------------------
 
     def _record_conflict(self, error: NodeNameError) -> None:
-        """Do nothing while another daemon has the name of this node, not even alone: the cluster notifies."""
+        """Record that another live daemon has the name of this node.
+
+        Until it has ended, this node does not take part, not even in alone mode: the cluster notifies.
+        """
         now_s = self._clock.monotonic_s()
         self._settling, self._is_reached = observed(self._settling, None, now_s), False
         if self._conflict_since_s is None:
@@ -466,7 +470,7 @@ class ClusterNode:
             extra={"message_id": JournalEvent.CLUSTER_ALONE_BEGINS.message_id},
         )
 
-    async def _return(self) -> None:
+    async def _rejoin(self) -> None:
         """End alone mode, or merge the alerts of a run that ended in alone mode. Raises ClusterError."""
         was_alone = self._parts.alone.is_active
         await self._alone.end()
@@ -496,7 +500,7 @@ class ClusterNode:
             return
         read_at, read_at_s = self._clock.now(), self._clock.monotonic_s()
         changes = await self._database.changes()
-        changed = await self._take(changes)
+        changed = await self._apply_changes(changes)
         async for name in in_turns(self._parts.heartbeats.note(changes.heartbeats, read_at, read_at_s)):
             self._parts.heartbeats.call(name)
         now_s = self._clock.monotonic_s()
@@ -562,13 +566,13 @@ class ClusterNode:
         self._settling = observed(self._settling, tally.live_locations, now_s)
         return is_settled
 
-    async def _take(  # noqa: C901 - a loop for each kind of rows
+    async def _apply_changes(  # noqa: C901 - a loop for each kind of rows
         self, changes: Changes
     ) -> frozenset[str]:
         """Apply the changes of other nodes, and return the monitors with another vote or decision."""
         changed: set[str] = set()
         async for decision in in_turns(changes.decisions):
-            if self._take_decision(decision):
+            if self._apply_decision(decision):
                 changed.add(decision.monitor)
         async for vote in in_turns(changes.votes):
             votes = self._votes.get(vote.monitor, {})
@@ -576,7 +580,7 @@ class ClusterNode:
                 # Replaced, not edited: readers of the view recognize a change by the object.
                 self._votes[vote.monitor] = {**votes, vote.location: vote}
                 changed.add(vote.monitor)
-                self._take_vote(vote)
+                self._apply_vote(vote)
                 self._note_for_agents(vote)
         async for monitor in in_turns(changes.host_monitors):
             self._host_revision += 1
@@ -601,7 +605,7 @@ class ClusterNode:
         except Exception:
             log.exception("the %s of %s failed", intervention.kind.value, intervention.key)
 
-    def _take_decision(self, decision: ClusterDecision) -> bool:
+    def _apply_decision(self, decision: ClusterDecision) -> bool:
         """Apply a decision; False if it is not newer than the known one."""
         if not self._decisions.note(decision):
             return False
@@ -629,7 +633,7 @@ class ClusterNode:
             ),
         )
 
-    def _take_vote(self, vote: Vote) -> None:
+    def _apply_vote(self, vote: Vote) -> None:
         """Continue from the vote of another node of this location, until this node has a result of its own."""
         if vote.location != self._settings.location or vote.node == self._settings.node:
             return
@@ -665,7 +669,7 @@ class ClusterNode:
                 )
             vote = self._vote_of_location(name)
             if vote is not None and cluster is not None and not cluster.version:
-                self._take_vote(vote)
+                self._apply_vote(vote)
         if len(shared) != len(self._shared) or not self._shared.issuperset(shared):
             self._shared = frozenset(shared)
         # After the states, which open the incidents.
@@ -729,7 +733,7 @@ class ClusterNode:
             await self._parts.interventions.write()
             await self._share_link_key()
             await self._delivering.step()
-            await self._tend()
+            await self._maintain()
 
     async def _share_link_key(self) -> None:
         """Take the key of action links from the database before messages with links are sent."""
@@ -739,8 +743,8 @@ class ClusterNode:
                 await self._alerts.share_link_key(key)
             self._read_link_key_at_s = now_s + LINK_KEY_EVERY_S
 
-    async def _tend(self) -> None:
-        """Write the configuration, and read what people want to know; one node deletes old rows."""
+    async def _maintain(self) -> None:
+        """Write the digests of the configuration, and read the overview for clients. One node deletes old rows."""
         now_s = self._clock.monotonic_s()
         if self._unwritten_sections is not None:
             sections = self._unwritten_sections

@@ -18,8 +18,8 @@ MAX_SHOWN_ITEMS = 5
 MAX_SHOWN_BITS = 128
 
 _NUMERIC = frozenset({FieldType.NUMBER, FieldType.DURATION, FieldType.SIZE})
-_SHORT_S = 1.0
-_LONG_S = 60.0
+_PRECISE_BELOW_S = 1.0
+_WHOLE_SECONDS_FROM_S = 60.0
 
 
 def compare(comparison: Comparison, value: object) -> bool | Unresolved:
@@ -144,12 +144,14 @@ def _ordered(value: object, operator: Operator, literal: Literal) -> bool | Unre
 
 
 def _shown_duration(seconds: float) -> str:
-    if abs(seconds) < _SHORT_S:
+    if abs(seconds) < _PRECISE_BELOW_S:
         # More precise than format_duration: the difference between 300.04ms and 300ms may decide the comparison.
         return f"{seconds * 1000:.3f}".rstrip("0").rstrip(".") + "ms" if seconds else "0s"
     if abs(seconds) > float(1 << MAX_SHOWN_BITS):
         return _shown_any(seconds)
-    return shortened(format_duration(seconds if abs(seconds) < _LONG_S else float(int(seconds))))
+    return shortened(
+        format_duration(seconds if abs(seconds) < _WHOLE_SECONDS_FROM_S else float(int(seconds)))
+    )
 
 
 def _shown_any(value: object) -> str:

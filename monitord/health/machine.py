@@ -97,7 +97,7 @@ def advance(
     else:
         length, streak_since = 0, at
     counted = HealthState(health.state, health.since, verdict, length + 1, streak_since, flapping)
-    after = _judged(counted, policy, parent_state)
+    after = _state_after(counted, policy, parent_state)
     if after is not counted:
         return Step(after, changed=True)
     return Step(after, recovered_by_retry=health.is_soft and verdict is not Verdict.FAIL)
@@ -107,7 +107,7 @@ def confirm(
     health: HealthState, policy: HealthPolicy, parent_state: ParentState = ParentState.AVAILABLE
 ) -> HealthState:
     """Apply failures that were held because `parent_state` was FAILING; the same state if there are none."""
-    return _judged(health, policy, parent_state) if health.is_soft else health
+    return _state_after(health, policy, parent_state) if health.is_soft else health
 
 
 def without_streak(health: HealthState) -> HealthState:
@@ -118,7 +118,7 @@ def without_streak(health: HealthState) -> HealthState:
 _PASSES = (Verdict.PASS, Verdict.WARN)
 
 
-def _judged(health: HealthState, policy: HealthPolicy, parent_state: ParentState) -> HealthState:
+def _state_after(health: HealthState, policy: HealthPolicy, parent_state: ParentState) -> HealthState:
     now, since, length = health.state, health.since, health.streak_length
     state = now
     if health.streak is Verdict.FAIL:

@@ -34,14 +34,14 @@ MAX_HEADER_BYTES = 4 * 1024 * 1024
 """The upper limit of `max_header_size`, which is held in memory and parsed at once."""
 MIN_HEURISTIC_SECRET_CHARACTERS = 6
 """The minimum length of a value that is a secret only by its name: `code=200` in a URL must not mask a status."""
-SHORTEST_KEY = 20
+MIN_API_KEY_CHARACTERS = 20
 """The minimum length of a user name that is treated as an API key."""
-SHORTEST_PIECE = 8
+MIN_PATH_SEGMENT_CHARACTERS = 8
 """The minimum length of a part of a secret URL's path that is masked."""
 
 SECRET_NAME = re.compile(r"token|key|secret|pass|auth|sig|credential|session|code|cookie", re.IGNORECASE)
 _USERINFO = re.compile(r"^([^/?#]*//)[^/?#]*@")
-OWN_SECRET_NAME = re.compile(
+BODY_SECRET_NAME = re.compile(
     r"token|secret|passw|passphrase|pwd|(?:api|access|private|auth|routing|encryption)[_-]?key|auth(?!or)|authorization"
     r"|credential|cookie|bearer",
     re.IGNORECASE,
@@ -206,7 +206,7 @@ def _secrets_of_url(url: str, *, is_secret: bool) -> Iterator[str]:
         username, _, password = userinfo.partition(":")
         yield password
         yield _in_base64(userinfo)
-        if not password or len(username) >= SHORTEST_KEY:  # an API key as the name
+        if not password or len(username) >= MIN_API_KEY_CHARACTERS:  # an API key as the name
             yield username
     for part in (target.query or "").split("&"):
         name, _, value = part.partition("=")
@@ -214,16 +214,16 @@ def _secrets_of_url(url: str, *, is_secret: bool) -> Iterator[str]:
             yield from (value, unquote(value))
     if is_secret:
         yield from (url, target.request_target.strip("/"))
-        for piece in target.path.split("/"):
-            if len(piece) >= SHORTEST_PIECE:
-                yield from (piece, unquote(piece))
+        for segment in target.path.split("/"):
+            if len(segment) >= MIN_PATH_SEGMENT_CHARACTERS:
+                yield from (segment, unquote(segment))
 
 
 def named_secrets(text: str) -> Iterator[str]:
     """Values with the name of a secret in a form, in JSON or in lines of NAME=VALUE."""
     for match in _NAMED_VALUE.finditer(text):
         value = match["quoted"] or match["bare"] or ""
-        if len(value) >= MIN_HEURISTIC_SECRET_CHARACTERS and OWN_SECRET_NAME.search(match["name"]):
+        if len(value) >= MIN_HEURISTIC_SECRET_CHARACTERS and BODY_SECRET_NAME.search(match["name"]):
             yield from (value, unquote(value))
 
 
@@ -233,9 +233,9 @@ def opaque_parts(url: str) -> Iterator[str]:
         return
     target = parse_target(url)[0]
     values = (part.partition("=")[2] for part in (target.query or "").split("&"))
-    for piece in (*target.path.split("/"), *values):
-        if len(piece) >= SHORTEST_PIECE and re.search(r"[0-9A-Z]", unquote(piece)):
-            yield from (piece, unquote(piece))
+    for segment in (*target.path.split("/"), *values):
+        if len(segment) >= MIN_PATH_SEGMENT_CHARACTERS and re.search(r"[0-9A-Z]", unquote(segment)):
+            yield from (segment, unquote(segment))
 
 
 def _in_base64(text: str) -> str:
@@ -249,7 +249,7 @@ def read_options(table: Table, default_url: str | None = None) -> HttpOptions:
     """Read the options of a request that is sent alone. `default_url` is None if `url` is required."""
     url, is_url_secret = _read_url(table, default_url)
     options = HttpOptions(url=url, is_url_secret=is_url_secret, **table.reuse(_read_single_request))
-    _check_together(table, options)
+    _check_combination(table, options)
     return options
 
 
@@ -257,7 +257,7 @@ def read_step_options(table: Table) -> HttpOptions:
     """Read the options of a request that follows another."""
     url, is_url_secret = _read_url(table, None)
     options = HttpOptions(url=url, is_url_secret=is_url_secret, **_read_request(table))
-    _check_together(table, options)
+    _check_combination(table, options)
     return options
 
 
@@ -314,7 +314,7 @@ def _read_url(table: Table, default: str | None) -> tuple[Secret, bool]:
             try:
                 parse_target(secret.reveal())
             except ValueError as error:
-                _diagnostic(table, "url", error)
+                _record_error(table, "url", error)
         return secret, True
     return Secret(table.value("url", _url, default=default or "", required=default is None)), False
 
@@ -340,7 +340,7 @@ def read_headers(table: Table) -> tuple[tuple[str, Secret], ...]:
     try:
         check_headers((name, value.reveal()) for name, value in headers.items())
     except ValueError as error:
-        _diagnostic(table, "headers", error)
+        _record_error(table, "headers", error)
         return ()
     return tuple(headers.items())
 
@@ -362,7 +362,7 @@ def hidden_values(table: Table, keys: Sequence[str] = ("headers", "form", "body"
     return tuple(hidden)
 
 
-def _diagnostic(table: Table, key: str, error: Exception) -> None:
+def _record_error(table: Table, key: str, error: Exception) -> None:
     table.error(key, *problem_and_hint(error))
 
 
@@ -405,13 +405,13 @@ def read_user(
     return username, section.secret("password", default=None), uses_digest
 
 
-def _check_together(table: Table, options: HttpOptions) -> None:
+def _check_combination(table: Table, options: HttpOptions) -> None:
     """Check the combination of options. Secrets that have not been read are empty, and cannot be checked."""
     if options.url:
         try:
             request = options.request()
         except ValueError as error:
-            _diagnostic(table, "", error)
+            _record_error(table, "", error)
             return
         if request.target.socket_path is None:
             check_source(table, request.endpoint_for(request.target).host, options.source)

@@ -13,7 +13,7 @@ from typing import Any
 from monitord.config import Secret, Table, value_text
 from monitord.errors import problem_and_hint
 from monitord.net import ProcessRequest
-from monitord.options.http import MIN_HEURISTIC_SECRET_CHARACTERS, OWN_SECRET_NAME
+from monitord.options.http import BODY_SECRET_NAME, MIN_HEURISTIC_SECRET_CHARACTERS
 from monitord.options.masking import Masking
 
 ENVIRONMENT = {
@@ -58,7 +58,7 @@ def secrets_of_program(options: ExecOptions) -> Iterator[str]:
     """Return hidden values, and values of variables and arguments with the name of a secret (--password hunter22)."""
     yield from (secret.reveal() for secret in options.hidden)
     for name, value in options.environment:
-        if OWN_SECRET_NAME.search(name) and len(value.reveal()) >= MIN_HEURISTIC_SECRET_CHARACTERS:
+        if BODY_SECRET_NAME.search(name) and len(value.reveal()) >= MIN_HEURISTIC_SECRET_CHARACTERS:
             yield value.reveal()
     yield from secrets_of_arguments(options.command)
 
@@ -83,15 +83,15 @@ def secrets_of_arguments(command: Sequence[str], *, is_heuristic: bool = False) 
 
 def _secret_of_option(option: str, value: str, *, is_heuristic: bool) -> str:
     """The secret in an option of curl, mysql, Nagios plugins and others; empty if the value is not secret."""
-    if is_heuristic and re.fullmatch(r"-[pPa][^-].{4,}", option) and not OWN_SECRET_NAME.search(option):
+    if is_heuristic and re.fullmatch(r"-[pPa][^-].{4,}", option) and not BODY_SECRET_NAME.search(option):
         return option[2:]  # without a space, as in mysql -phunter22
     if value.startswith(("-", "/")):
         return ""
-    if option in {"-u", "-U", "--user"} or (option in {"-H", "--header"} and OWN_SECRET_NAME.search(value)):
+    if option in {"-u", "-U", "--user"} or (option in {"-H", "--header"} and BODY_SECRET_NAME.search(value)):
         return value.partition(":")[2].strip()
     if is_heuristic and option in {"-p", "-P", "-a"}:
         return "" if value.isdecimal() else value  # often a port
-    return value if OWN_SECRET_NAME.search(option) else ""
+    return value if BODY_SECRET_NAME.search(option) else ""
 
 
 MAX_SHEBANG_BYTES = 256

@@ -119,7 +119,7 @@ async def build_report(history: ReportHistory, subject: Subject, period: Period,
 
     def evaluate() -> Report:
         times = {time.id: time for time in longest}
-        maintenance = together(outline.maintenance, subject.monitors)
+        maintenance = combined(outline.maintenance, subject.monitors)
         monitors: list[MonitorReport] = []
         for name in worst:
             summary = summaries.get(name)
@@ -271,8 +271,8 @@ def worst_first(figures: Mapping[str, Figures], most: int) -> list[str]:
     return sorted(figures, key=badness)[:most]
 
 
-def together(maintenance: Iterable[MaintenanceTime], titles: Mapping[str, str]) -> list[ReportedMaintenance]:
-    """Return the maintenance in order of time. Equal times of several monitors, to the minute, are one entry.
+def combined(maintenance: Iterable[MaintenanceTime], titles: Mapping[str, str]) -> list[ReportedMaintenance]:
+    """Return the maintenance in order of time, with one entry for equal times, to the minute, of several monitors.
 
     `titles`: of the monitors by name.
     """

@@ -7,7 +7,7 @@ import pytest
 
 from monitord.history import History, HistorySettings, IncidentTime, MaintenanceTime, Uptime
 from monitord.model import Reason, State, Verdict
-from monitord.reports.build import Subject, build_report, outline_of, together, worst_first
+from monitord.reports.build import Subject, build_report, combined, outline_of, worst_first
 from monitord.reports.model import Figures
 from monitord.reports.period import Period, PeriodKind
 from tests.history.world import SetClock
@@ -166,6 +166,6 @@ def test_maintenance_at_the_same_time_is_one_entry() -> None:
         MaintenanceTime("a", START + HOUR + second, START + 2 * HOUR + second),
         MaintenanceTime("a", START, START + second),
     ]
-    first, last = together(times, {})
+    first, last = combined(times, {})
     assert (first.monitors, last.monitors) == (("a",), ("a", "b"))
     assert (last.start, last.end) == (START + HOUR, START + 2 * HOUR + second)

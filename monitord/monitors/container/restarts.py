@@ -29,7 +29,7 @@ class ContainerRestarts:
         self._restarts: int | None = None
         self._started_at = ""
         self._clean_ends = 0
-        self._settled_ends = 0
+        self._ends_before_start = 0
         self._is_started = False
         self.is_stopped_by_user = False
 
@@ -46,7 +46,7 @@ class ContainerRestarts:
 
     def begin_check(self) -> None:
         """Note that the next state includes the restarts so far. Called before the state is queried."""
-        self._settled_ends = self._clean_ends if self._is_started else 0
+        self._ends_before_start = self._clean_ends if self._is_started else 0
 
     def count_crashes(self, state: ContainerState, *, is_new: bool) -> int:
         """Return the number of crashes followed by a restart since the previous call, which is made by each check.
@@ -60,8 +60,8 @@ class ContainerRestarts:
         self._restarts, self._started_at = state.restarts, started_at
         clean = min(grown, self._clean_ends)
         # Without the ends after which a user started the container again: the engine does not count those.
-        self._clean_ends -= max(clean, min(self._settled_ends, self._clean_ends))
-        self._settled_ends = 0
+        self._clean_ends -= max(clean, min(self._ends_before_start, self._clean_ends))
+        self._ends_before_start = 0
         return grown - clean
 
     def dump_state(self) -> Mapping[str, Any]:

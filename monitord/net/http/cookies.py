@@ -58,12 +58,10 @@ class Cookie:
 
 
 class CookieStore:
-    """Cookies of exchanges. `now` returns the wall clock time in seconds since the epoch.
-
-    `host` is the host name of the Host header where it differs from the URL.
-    """
+    """Cookies of exchanges. `host` of the methods: the host name of the Host header if it differs from the URL."""
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
+        """`now` returns the time of the wall clock in seconds since the epoch."""
         self._now = now
         self._cookies: dict[tuple[str, str, bool, str], Cookie] = {}  # in order of creation
 

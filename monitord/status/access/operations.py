@@ -40,15 +40,15 @@ class DaemonOperations(Protocol):
         """The last reload, applied or rejected; None: there has been none since the start."""
         ...
 
-    async def reload(self, asked_by: str) -> ReloadOutcome:
+    async def reload(self, requested_by: str) -> ReloadOutcome:
         """Read the configuration again and apply it, after a reload that is running. Never raises for invalid input."""
         ...
 
-    async def check_now(self, name: str, asked_by: str) -> Result:
+    async def check_now(self, name: str, requested_by: str) -> Result:
         """Check a monitor. Raises KeyError if there is no such monitor, ValueError if it cannot be checked now."""
         ...
 
-    def record_heartbeat(self, name: str, heartbeat: Heartbeat, asked_by: str) -> None:
+    def record_heartbeat(self, name: str, heartbeat: Heartbeat, requested_by: str) -> None:
         """Record a heartbeat. Raises KeyError for an unknown monitor, ControlError if it does not accept heartbeats."""
         ...
 

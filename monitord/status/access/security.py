@@ -199,7 +199,7 @@ class Access:
             if request.method == "POST" and _ACTION_LINK.fullmatch(request.raw_path):
                 self._reject_other_sites(request)
             elif request.method not in READING:
-                request.state.asked_by = self._require_change(request)
+                request.state.requested_by = self._require_change(request)
             response = await handler(request)
         except HTTPException as error:
             response = problem_of(error) if request.raw_path.startswith(API_PREFIX) else error
@@ -410,9 +410,9 @@ def require_location(request: Request, location: str) -> tuple[str, ...]:
     return permitted
 
 
-def asked_by(request: Request) -> str:
+def requested_by(request: Request) -> str:
     """The client that requested a change, as `guard` has determined it; without `guard`, from the peer's own rights."""
-    client: str | None = getattr(request.state, "asked_by", None)
+    client: str | None = getattr(request.state, "requested_by", None)
     return require_change_rights(request.peer) if client is None else client
 
 

@@ -7,7 +7,7 @@ from monitord.status.access.body import read_body
 from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.problems import find_monitor
 from monitord.status.access.responses import compact_json_response, encode
-from monitord.status.access.security import asked_by
+from monitord.status.access.security import requested_by
 from monitord.status.api.openapi import ApiEndpoint, ResponseSpec
 from monitord.status.model.query import QueryValues
 from monitord.status.model.read_model import ReadModel
@@ -22,7 +22,7 @@ CHECK_WAIT_S = 600.0
 async def check_result(model: ReadModel, control: DaemonOperations, request: Request) -> bytes:
     """Check the monitor in the path, and return its result as JSON. Raises HTTPConflict if that is not possible."""
     with find_monitor(request) as name:
-        outcome = await _check(control, name, asked_by(request))
+        outcome = await _check(control, name, requested_by(request))
     if isinstance(outcome, str):
         raise HTTPConflict(text=f"{name}: {outcome}\n")
     model.refresh()
@@ -72,7 +72,7 @@ class Actions:
         selection = select(
             matcher_of(await read_body(request, KEYS)), self._model.registry.entries, lambda _: None
         )
-        by = asked_by(request)
+        by = requested_by(request)
         outcomes = await asyncio.gather(*(_check(self._control, name, by) for name in selection.monitors))
         results = [
             {"name": name, "result": None, "problem": outcome}
@@ -84,7 +84,7 @@ class Actions:
 
     async def reload(self, request: Request, _: QueryValues) -> Response:
         await read_body(request, {})
-        outcome = await self._control.reload(asked_by(request))
+        outcome = await self._control.reload(requested_by(request))
         self._model.refresh()
         return compact_json_response(reload_of(outcome), 200 if outcome.ok else 422)
 
@@ -94,7 +94,7 @@ def monitor_response(model: ReadModel, request: Request, more: bytes = b"") -> R
     model.refresh()
     with find_monitor(request) as name:
         monitor = model.monitors[name].brief()
-    body = b'{"by":%s%s,"monitor":%s}' % (encode(asked_by(request)), more, monitor)
+    body = b'{"by":%s%s,"monitor":%s}' % (encode(requested_by(request)), more, monitor)
     return compact_json_response(body)
 
 
@@ -108,7 +108,7 @@ def monitors_response(
     )
     skipped = encode([{"name": name, "problem": reason} for name, reason in selection.skipped.items()])
     body = b'{"by":%s%s,"monitors":[%s],"skipped_monitors":%s}' % (
-        encode(asked_by(request)),
+        encode(requested_by(request)),
         more,
         monitors,
         skipped,

@@ -7,7 +7,7 @@ from monitord.model import Json
 from monitord.notifiers import DeliveryError
 from monitord.status.access.body import read_body
 from monitord.status.access.responses import compact_json_response
-from monitord.status.access.security import asked_by
+from monitord.status.access.security import requested_by
 from monitord.status.api.openapi import ApiEndpoint, ResponseSpec
 from monitord.status.model.listing import limit
 from monitord.status.model.query import QueryValues, nonempty, single
@@ -37,7 +37,7 @@ class AlertHandlers:
     async def test(self, request: Request, _: QueryValues) -> Response:
         await read_body(request, {})
         name: str = request.match_info["notifier"]
-        by = asked_by(request)
+        by = requested_by(request)
         try:
             response = await self._alerts.test(name, by)
         except KeyError:

@@ -16,7 +16,7 @@ from monitord.monitors.heartbeat.monitor import Heartbeat, HeartbeatSignal
 from monitord.monitors.heartbeat.record import MAX_EXIT_STATUS, MAX_RUN_ID_CHARACTERS
 from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.problems import find_monitor
-from monitord.status.access.security import asked_by
+from monitord.status.access.security import requested_by
 from monitord.status.api.openapi import ApiEndpoint, ResponseSpec
 from monitord.status.model.query import EXIT_STATUS, QueryValues, nonempty, single
 from monitord.web import (
@@ -48,7 +48,7 @@ class HeartbeatApi:
         self._control = control
 
     async def record(self, request: Request) -> Response:
-        by = asked_by(request)
+        by = requested_by(request)
         heartbeat = _heartbeat_of(await _values_of(request))
         with find_monitor(request) as name:
             try:

@@ -18,7 +18,7 @@ from monitord.status.access.body import Read, comment, read_body
 from monitord.status.access.operations import Explain, InterventionOperations
 from monitord.status.access.problems import BadInput, ConflictingInput, InputError, find_monitor
 from monitord.status.access.responses import compact_json_response
-from monitord.status.access.security import asked_by
+from monitord.status.access.security import requested_by
 from monitord.status.api.actions import monitor_response, monitors_response
 from monitord.status.api.openapi import PREFIX, ApiEndpoint, ResponseSpec
 from monitord.status.model.query import LONGEST_SILENCE_S, QueryValues, moment
@@ -85,7 +85,7 @@ class InterventionHandlers:
         body = await read_body(request, keys)
         with find_monitor(request) as name:
             try:
-                change(name, asked_by(request), body.get("comment"))
+                change(name, requested_by(request), body.get("comment"))
             except ValueError as error:
                 raise HTTPConflict(text=f"{name}: {error}\n") from None
         return monitor_response(self._model, request)
@@ -104,7 +104,7 @@ class InterventionHandlers:
         entries = self._model.registry.entries
         selection = select(matcher_of(body), entries, obstacle, is_idempotent=is_idempotent)
         for name in selection.monitors:
-            change(name, asked_by(request), body.get("comment"))
+            change(name, requested_by(request), body.get("comment"))
         return monitors_response(self._model, request, selection)
 
     async def silences(self, _: Request, __: QueryValues) -> Response:
@@ -123,7 +123,7 @@ class InterventionHandlers:
         matcher = Matcher(body.get("names", ()), body.get("patterns", ()), body.get("tags", ()))
         now = self._model.clock.now()
         until = _end_of(body, matcher, now)
-        by = asked_by(request)
+        by = requested_by(request)
         try:
             silence_id = self._interventions.silence(
                 matcher, until, body.get("comment"), by, is_end_fixed="until" in body
@@ -142,7 +142,7 @@ class InterventionHandlers:
         await read_body(request, {})
         silence_id: str = request.match_info["id"]
         try:
-            self._interventions.unsilence(silence_id, asked_by(request))
+            self._interventions.unsilence(silence_id, requested_by(request))
         except KeyError:
             raise HTTPNotFound(
                 text=f"no silence has the ID {silence_id!r}; it may have ended; "

@@ -14,7 +14,7 @@ from monitord.posts import Post, Posts, UnknownPageError, clean_text, clean_titl
 from monitord.status.access.body import MAX_ITEM_CHARACTERS, Read, check_unicode, read_body
 from monitord.status.access.problems import InputError, UnknownInput
 from monitord.status.access.responses import compact_json_response
-from monitord.status.access.security import asked_by
+from monitord.status.access.security import requested_by
 from monitord.status.api.interventions import waiting_for_storage
 from monitord.status.api.openapi import PREFIX, ApiEndpoint, ResponseSpec
 from monitord.status.model.query import QueryParameter, QueryValues
@@ -82,7 +82,9 @@ class PostHandlers:
         body = await read_body(request, _NEW_POST, ("page", "title", "text"))
         status = body.get("status", PostStatus.INVESTIGATING)
         with _rejections():
-            post = self._posts.create(body["page"], body["title"], status, body["text"], asked_by(request))
+            post = self._posts.create(
+                body["page"], body["title"], status, body["text"], requested_by(request)
+            )
         return compact_json_response(self._json(post), 201, {"Location": f"{PREFIX}/posts/{post.id}"})
 
     async def update(self, request: Request, _: QueryValues) -> Response:
@@ -90,7 +92,7 @@ class PostHandlers:
         post = self._find(request)
         with _rejections():
             post = self._posts.update(
-                post.id, body.get("status", post.status), body["text"], asked_by(request)
+                post.id, body.get("status", post.status), body["text"], requested_by(request)
             )
         return compact_json_response(self._json(post))
 
@@ -101,14 +103,14 @@ class PostHandlers:
             raise _no_update(post, number)
         try:
             with _rejections():
-                post = self._posts.edit(post.id, int(number), body["text"], asked_by(request))
+                post = self._posts.edit(post.id, int(number), body["text"], requested_by(request))
         except KeyError:
             raise _no_update(post, number) from None
         return compact_json_response(self._json(post))
 
     async def delete(self, request: Request, _: QueryValues) -> Response:
         await read_body(request, {})
-        self._posts.delete(self._find(request).id, asked_by(request))
+        self._posts.delete(self._find(request).id, requested_by(request))
         return Response(status=204)
 
     def _find(self, request: Request) -> Post:

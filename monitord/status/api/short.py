@@ -14,7 +14,7 @@ from collections.abc import Callable
 from monitord.status.access.operations import DaemonOperations
 from monitord.status.access.problems import find_monitor
 from monitord.status.access.responses import compact_json_response, encode
-from monitord.status.access.security import asked_by
+from monitord.status.access.security import requested_by
 from monitord.status.api.actions import check_result
 from monitord.status.api.heartbeats import add_heartbeat_routes
 from monitord.status.model.daemon_status import DaemonStatus
@@ -68,7 +68,7 @@ class ShortForms:
         return compact_json_response(b'{"name":' + encode(request.match_info["name"]) + b"," + result[1:])
 
     async def reload(self, request: Request) -> Response:
-        outcome = await self._control.reload(asked_by(request))
+        outcome = await self._control.reload(requested_by(request))
         self._model.refresh()
         return compact_json_response(reload_of(outcome), 200 if outcome.ok else 422)
 

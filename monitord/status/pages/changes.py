@@ -13,7 +13,7 @@ from urllib.parse import quote
 from monitord.clock import time_text
 from monitord.dispatch import Matcher, MonitorEntry
 from monitord.errors import ControlError
-from monitord.status.access.security import asked_by
+from monitord.status.access.security import requested_by
 from monitord.status.api.actions import check_outcome
 from monitord.status.pages import wording
 from monitord.status.pages.form_handlers import FormHandlers, read_form, require_rights
@@ -85,7 +85,7 @@ class ChangeHandlers(FormHandlers):
         name = self._entry(request).name
         try:
             outcome = await check_outcome(
-                self._parts.control, name, asked_by(request), self._parts.check_wait_s
+                self._parts.control, name, requested_by(request), self._parts.check_wait_s
             )
         except TimeoutError:
             notice = Notice(f"{name}: the check is still running; its result is shown here when it ends.")
@@ -114,7 +114,7 @@ class ChangeHandlers(FormHandlers):
         self, request: Request, dialog: CommentDialog, change: Callable[[str, str, str | None], None]
     ) -> Response:
         text = (await read_form(request)).get("comment", "")
-        name, by, errors = self._entry(request).name, asked_by(request), FieldErrors()
+        name, by, errors = self._entry(request).name, requested_by(request), FieldErrors()
         comment = read_comment(text, errors)
         if errors:
             return await self._comment_form(request, dialog, text, errors, status=400)
@@ -126,7 +126,7 @@ class ChangeHandlers(FormHandlers):
 
     async def _change(self, request: Request, change: Callable[[str, str], None], done: str) -> Response:
         await read_form(request)
-        name, by = self._entry(request).name, asked_by(request)
+        name, by = self._entry(request).name, requested_by(request)
         try:
             change(name, by)
         except ValueError as error:
@@ -142,7 +142,7 @@ class ChangeHandlers(FormHandlers):
         """Silence the monitor in the path."""
         form = SilenceForm.of(await read_form(request))
         entry, errors = self._entry(request), FieldErrors()
-        text = self._add_silence(form, Matcher((entry.name,)), entry.name, asked_by(request), errors)
+        text = self._add_silence(form, Matcher((entry.name,)), entry.name, requested_by(request), errors)
         if text is None:
             return await self._silence_form(request, form, errors, entry, status=400)
         return await self._stored(request, _path_of(entry.name), text)
@@ -164,7 +164,7 @@ class ChangeHandlers(FormHandlers):
         selected = read_selection(form, self._parts.dispatcher.entries, errors)
         matcher, names = (Matcher(), []) if selected is None else selected
         subject = wording.several(len(names), "monitor")
-        text = self._add_silence(form, matcher, subject, asked_by(request), errors)
+        text = self._add_silence(form, matcher, subject, requested_by(request), errors)
         if text is None:
             return await self._silence_form(
                 request, form, errors, preview=None if selected is None else names, status=400
@@ -173,7 +173,7 @@ class ChangeHandlers(FormHandlers):
 
     async def end_silence(self, request: Request) -> Response:
         await read_form(request)
-        by = asked_by(request)
+        by = requested_by(request)
         try:
             self._interventions.unsilence(request.match_info["id"], by)
         except KeyError:

@@ -13,7 +13,7 @@ from monitord.posts import (
     clean_text,
     clean_title,
 )
-from monitord.status.access.security import asked_by
+from monitord.status.access.security import requested_by
 from monitord.status.pages.form_handlers import FormHandlers, read_form, require_rights
 from monitord.status.pages.forms import MAX_FIELD_CHARACTERS, FieldErrors
 from monitord.status.pages.frame import Notice
@@ -74,7 +74,7 @@ class PostPageHandlers(FormHandlers):
         return await self._new_form(request, PostForm.of(request.query), {})
 
     async def new(self, request: Request) -> Response:
-        form, errors, by = PostForm.of(await read_form(request)), FieldErrors(), asked_by(request)
+        form, errors, by = PostForm.of(await read_form(request)), FieldErrors(), requested_by(request)
         status, title, text = form.read_status(errors), form.read_title(errors), form.read_text(errors)
         if not self._parts.posts.is_page(form.page):
             errors["page"] = "is not a configured page; choose a page"
@@ -92,7 +92,7 @@ class PostPageHandlers(FormHandlers):
 
     async def update(self, request: Request) -> Response:
         """Add an update to the post in the path."""
-        form, errors, by = PostForm.of(await read_form(request)), FieldErrors(), asked_by(request)
+        form, errors, by = PostForm.of(await read_form(request)), FieldErrors(), requested_by(request)
         post, status, text = self._find(request), form.read_status(errors), form.read_text(errors)
         if errors:
             return await self._post(request, post, form, errors, status=400)
@@ -108,7 +108,7 @@ class PostPageHandlers(FormHandlers):
 
     async def edit(self, request: Request) -> Response:
         """Replace the text of the update in the path."""
-        form, errors, by = PostForm.of(await read_form(request)), FieldErrors(), asked_by(request)
+        form, errors, by = PostForm.of(await read_form(request)), FieldErrors(), requested_by(request)
         post, number, _ = self._find_update(request)
         text = form.read_text(errors)
         if errors:
@@ -121,7 +121,7 @@ class PostPageHandlers(FormHandlers):
 
     async def delete(self, request: Request) -> Response:
         await read_form(request)
-        post_id, by = request.match_info["id"], asked_by(request)
+        post_id, by = request.match_info["id"], requested_by(request)
         try:
             self._parts.posts.delete(post_id, by)
         except KeyError:
