@@ -70,6 +70,7 @@ from monitord.cluster.model import (
 from monitord.errors import ClusterError, NodeNameError
 from monitord.monitors.heartbeat.shared import merged as merged_facts
 from monitord.net.base.resolver import Resolver
+from monitord.text import counted
 
 log = logging.getLogger("monitord")
 
@@ -95,6 +96,8 @@ PRUNED_PER_STATEMENT = 5000
 DIFFERENCES_PER_NODE = 20
 KEEP_CLOSED_S = 86_400.0
 """A monitor that is no longer configured anywhere is deleted this long after it was closed, in seconds."""
+KEEP_ORPHANED_S = 86_400.0
+"""As for the closing notifications of a single host: see `alerts.alerts`."""
 
 
 class ClusterDatabase:
@@ -514,6 +517,8 @@ class ClusterDatabase:
 
         Monitors that were closed `KEEP_CLOSED_S` ago are deleted with their votes and history. There may be more if
         the number is not 0: a call deletes a limited number.
+
+        Notifications that have waited for `KEEP_ORPHANED_S` for a notifier that no live node has are cancelled.
         """
         closed = {"keep_closed_s": KEEP_CLOSED_S, "limit": PRUNED_PER_STATEMENT}
         count = await self._execute(self._work, statements.PRUNE_CLOSED, closed)
@@ -521,6 +526,13 @@ class ClusterDatabase:
         for statement in statements.PRUNE:
             parameters = {"keep_days": keep_days, "limit": PRUNED_PER_STATEMENT}
             count += await self._execute(self._work, statement, parameters)
+        orphaned = {
+            "keep_orphaned_s": KEEP_ORPHANED_S,
+            "status": DeliveryStatus.CANCELLED.value,
+            "response": "the notifier was removed from the configuration",
+        }
+        if cancelled := await self._execute(self._work, statements.CANCEL_ORPHANED, orphaned):
+            log.warning("cluster: %s cancelled: no node has the notifier", counted(cancelled, "notification"))
         return count
 
     async def write_configuration(self, node: str, digest: str, sections: Mapping[str, str]) -> None:

@@ -495,6 +495,17 @@ PRUNE = (
     f"DELETE FROM intervention WHERE (record IS NULL OR kind = 'link_use') AND changed_at < {_OLD}",
 )
 
+# No node has the notifier, and all would know it. If it were configured again later, the notification would be out of
+# date.
+CANCEL_ORPHANED = f"""
+WITH known AS ({_KNOWN_CONFIGURATION})
+UPDATE notification SET finished_at = now(), status = %(status)s, response = %(response)s
+WHERE finished_at IS NULL AND created_at < now() - %(keep_orphaned_s)s * interval '1 second'
+  AND (claimed_until IS NULL OR claimed_until < now())
+  AND NOT EXISTS (SELECT 1 FROM known WHERE sections ? ('notifiers.' || notifier))
+  AND NOT EXISTS (SELECT 1 FROM node WHERE role = 'node' AND {_RECENT} AND name NOT IN (SELECT node FROM known))
+"""
+
 LINK_KEY = "SELECT value FROM secret WHERE name = %(name)s"
 
 COUNTS = """

@@ -834,6 +834,30 @@ async def test_old_rows_are_deleted(connect: Connect, sql: Sql) -> None:
     assert sql("SELECT key FROM intervention") == [("web",)]
 
 
+async def test_notification_for_a_notifier_that_no_node_has_is_cancelled_after_a_day(
+    connect: Connect, sql: Sql
+) -> None:
+    database = await connect()
+    kept = problem(2, notifier="chat")
+    await decided(database, problem(1), kept)
+
+    async def open_after(hours: int) -> list[str]:
+        sql("UPDATE notification SET created_at = now() - %s * interval '1 hour' RETURNING 1", hours)
+        await database.prune(30)
+        return [
+            str(row[0]) for row in sql("SELECT id FROM notification WHERE finished_at IS NULL ORDER BY id")
+        ]
+
+    # The notifiers of the node are not known yet.
+    assert await open_after(25) == [kept.id, problem(1).id]
+    await database.write_configuration("fra1", "hash", {"notifiers.chat": "a"})
+    assert await open_after(23) == [kept.id, problem(1).id]
+    assert await open_after(25) == [kept.id]
+    assert sql("SELECT status, response FROM notification WHERE finished_at IS NOT NULL") == [
+        ("cancelled", "the notifier was removed from the configuration")
+    ]
+
+
 async def test_decisions_of_one_transaction_are_won_or_lost_each_for_itself(
     connect: Connect, sql: Sql
 ) -> None:
