@@ -314,12 +314,18 @@ class Alerts:
             self._shared[monitor] = alert
         self._save(SHARED_ALERT_PREFIX + monitor, None if alert is None else alert_record(alert))
 
-    def adopt(self, monitor: str) -> None:
-        """Continue the alert of a shared monitor on this node, and evaluate it: the database is not available."""
-        alert = self._shared.get(monitor)
-        if alert is not None and monitor not in self._alerts:
-            self._replace(alert)
-        self.evaluate(monitor)
+    def adopt(self, monitor: str, take_left: Callable[[str, str | None], Alert | None]) -> None:
+        """Continue the alert of a shared monitor on this node, without evaluating it: the database is not available.
+
+        `take_left` returns the alert that this node has kept for notifiers of its own, by monitor and id; None: any id.
+        """
+        if monitor not in self._alerts:
+            alert = self._shared.get(monitor)
+            left = take_left(monitor, None if alert is None else alert.id)
+            if alert is not None and left is not None:
+                alert = replace(alert, notifiers={**left.notifiers, **alert.notifiers})
+            if (continued := alert or left) is not None:
+                self._replace(continued)
 
     def release(self, monitor: str) -> None:
         """Drop the alert of a shared monitor without notifications, because the database keeps it again."""

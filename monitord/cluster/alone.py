@@ -117,11 +117,13 @@ class AloneMode:
             self._left[monitor] = replace(alert, notifiers=left)
             self._save(LEFT_PREFIX + monitor, {"alert": alert_record(self._left[monitor])})
 
-    def take_left(self, monitor: str) -> Alert | None:
-        """Return the alert of this monitor that is left, once."""
-        alert = self._left.pop(monitor, None)
-        if alert is not None:
-            self._save(LEFT_PREFIX + monitor, None)
+    def take_left(self, monitor: str, alert_id: str | None = None) -> Alert | None:
+        """Return the alert of this monitor that is left, once. `alert_id`: only if it has this id."""
+        alert = self._left.get(monitor)
+        if alert is None or (alert_id is not None and alert.id != alert_id):
+            return None
+        del self._left[monitor]
+        self._save(LEFT_PREFIX + monitor, None)
         return alert
 
 
@@ -195,8 +197,10 @@ class Alone:
             entry = self._registry.entries.get(name)
             if entry is not None and entry.state.cluster is not None:
                 # The alert first: a transition that is published next evaluates it.
-                self._alerts.adopt(name)
+                self._alerts.adopt(name, self.mode.take_left)
                 self._pipeline.set_cluster_state(entry, None)
+                # Not with the state of the cluster, which may be older than the alert.
+                self._alerts.evaluate(name)
 
     async def end(self) -> None:
         """Merge the alerts that have changed into the database, and leave them to it again. Raises ClusterError."""

@@ -316,6 +316,27 @@ def test_notifier_that_only_the_agent_has_gets_its_recovery_from_the_agent(
     run(main, locations=locations)
 
 
+def test_agent_that_is_alone_again_continues_the_alert_of_its_own_notifier() -> None:
+    async def main(cluster: Branch) -> None:
+        agent = cluster.agent
+        agent.alerts.apply(alert_settings(AlertRoute(("sms",)), names=("sms",)))
+        agent.configure()
+        cluster.fail("branch")
+        for _ in range(2):
+            cluster.hubs.unreachable = {FRA, HEL}
+            await until(lambda: agent.node.view().alone_since is not None)
+            await until(lambda: agent.sent == ["DOWN: web"])
+            await asyncio.sleep(60)
+            cluster.hubs.unreachable = set()
+            await until(lambda: agent.node.view().alone_since is None)
+        cluster.fail()
+        await until(lambda: agent.sent == ["DOWN: web", "UP: web"])
+        await asyncio.sleep(60)
+        assert agent.sent == ["DOWN: web", "UP: web"]
+
+    run(main, locations=("branch",))
+
+
 def test_pauses_of_a_node_apply_to_the_agent_and_those_of_the_agent_do_not_spread() -> None:
     async def main(cluster: Branch) -> None:
         cluster.nodes["hel"].interventions.pause("web", "kim", "work")
