@@ -31,11 +31,10 @@ from monitord.config.document import Document, document_of, read_document
 from monitord.config.secret import SECRET_SOURCES, SHORTEST_SECRET, Secret
 from monitord.config.shared import SharedResults
 from monitord.config.table import Table
-from monitord.config.values import NAME_PATTERN, check_location, check_name
+from monitord.config.values import check_location, check_name
 from monitord.config.wording import key_text, value_text, without_secrets
 
 __all__ = [
-    "NAME_PATTERN",
     "SECRET_SOURCES",
     "SHORTEST_SECRET",
     "ConfigAccess",

@@ -8,7 +8,6 @@ from monitord.dispatch.clock_steps import ClockStep
 from monitord.dispatch.cycle import CheckCycle
 from monitord.dispatch.dispatcher import Dispatcher
 from monitord.dispatch.entry import MonitorEntry
-from monitord.dispatch.lateness import Lateness
 from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.placement import LocalPlacement, Placement
 from monitord.dispatch.plan import ReloadPlan
@@ -26,7 +25,6 @@ __all__ = [
     "ClockStep",
     "ClusterState",
     "Dispatcher",
-    "Lateness",
     "LocalPlacement",
     "LoggedChecks",
     "Matcher",

@@ -9,7 +9,7 @@ from monitord.health.dependencies import ParentState, combined_state
 from monitord.health.flapping import Flapping
 from monitord.health.incidents import incident_after
 from monitord.health.isolation import ISOLATION_TEST_CHECKS, Isolation, IsolationPolicy
-from monitord.health.machine import HealthPolicy, HealthState, Step, advance, confirm, without_streak
+from monitord.health.machine import HealthPolicy, HealthState, advance, confirm, without_streak
 from monitord.health.objectives import CoveredTime, Objective
 from monitord.health.windows import TimeWindow, maintenance_of, read_windows
 
@@ -23,7 +23,6 @@ __all__ = [
     "IsolationPolicy",
     "Objective",
     "ParentState",
-    "Step",
     "TimeWindow",
     "advance",
     "combined_state",

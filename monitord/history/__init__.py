@@ -14,11 +14,10 @@ from monitord.history.history import History
 from monitord.history.periods import IncidentTime, MaintenanceTime
 from monitord.history.saved_state import SavedState
 from monitord.history.settings import HistorySettings, read_history
-from monitord.history.summary import RELATIVE_ERROR, Histogram
+from monitord.history.summary import Histogram
 from monitord.history.values import Bucket, DaySummary, HistoryStats, StoredResult, Uptime, total_uptime
 
 __all__ = [
-    "RELATIVE_ERROR",
     "Bucket",
     "DaySummary",
     "Histogram",

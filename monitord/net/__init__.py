@@ -21,9 +21,8 @@ from monitord.net.base.tls import (
 )
 from monitord.net.http.client import HttpClient
 from monitord.net.http.cookies import CookieStore
-from monitord.net.http.outcome import Hop, HttpExchange, HttpFailure, HttpOutcome
+from monitord.net.http.outcome import HttpExchange, HttpFailure, HttpOutcome
 from monitord.net.http.request import (
-    DEFAULT_MAX_BODY_BYTES,
     MAX_DRAINED_BYTES,
     MAX_REDIRECTS,
     Endpoint,
@@ -36,7 +35,6 @@ from monitord.net.http.url import Target, parse_target
 from monitord.net.process import ProcessEnd, Processes, ProcessFailure, ProcessFailureKind, ProcessRequest
 
 __all__ = [
-    "DEFAULT_MAX_BODY_BYTES",
     "DEFAULT_MAX_HEAD_BYTES",
     "MAX_DRAINED_BYTES",
     "MAX_REDIRECTS",
@@ -45,7 +43,6 @@ __all__ = [
     "Deviation",
     "Endpoint",
     "FailureKind",
-    "Hop",
     "HttpClient",
     "HttpExchange",
     "HttpFailure",
