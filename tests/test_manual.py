@@ -10,6 +10,7 @@ import pytest
 from monitord.cli.command import Command
 from monitord.cli.command_line import actions_of, build_parser, command_parser
 from monitord.cli.commands import COMMANDS
+from monitord.conditions import FieldFunction, FieldType
 from monitord.config import read_document
 from monitord.errors import ConfigError
 from monitord.model import Reason
@@ -99,11 +100,35 @@ def test_generated_parts_of_the_manual_are_current() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+KINDS = {
+    FieldType.NUMBER: "number",
+    FieldType.DURATION: "duration",
+    FieldType.SIZE: "size",
+    FieldType.TEXT: "string",
+    FieldType.FLAG: "boolean",
+    FieldType.TEXTS: "list",
+    FieldType.ANY: "any",
+}
+
+
+def fields_in_table(text: str) -> dict[str, str]:
+    """The fields of a table, with their kinds."""
+    rows = re.findall(r"^\\fB([a-z0-9_.]+)(?:\(.+\))?\\fR@([a-z]+)@T\{$", text, re.MULTILINE)
+    return dict(rows)
+
+
 @pytest.mark.parametrize("name", MONITOR_TYPES)
-def test_every_field_of_every_type_is_in_the_manual(name: str) -> None:
+def test_every_field_of_every_type_is_in_the_manual_with_its_kind(name: str) -> None:
     text = section(f"Type {name}")
-    for field in MONITOR_TYPES[name].vocabulary.fields:
-        assert re.search(rf"\b{re.escape(field)}\b", text), f"type {name}: field {field}"
+    common = fields_in_table(section("Common fields"))
+    match = re.search(r"^Common fields:\n((?:\.BR [a-z_.]+ [,.]\n)+)", text, re.MULTILINE)
+    shared = re.findall(r"^\.BR ([a-z_.]+) ", match[1], re.MULTILINE) if match else []
+    written = fields_in_table(text) | {field: common[field] for field in shared}
+    fields = MONITOR_TYPES[name].vocabulary.fields
+    assert written == {
+        field: KINDS[kind.result if isinstance(kind, FieldFunction) else kind]
+        for field, kind in fields.items()
+    }
 
 
 KEYS = {
