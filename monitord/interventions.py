@@ -123,10 +123,10 @@ class Interventions:
 
     def unsilence(self, silence_id: str, by: str) -> None:
         """End a silence. Raises KeyError if it does not exist or has ended."""
-        left = [silence for silence in self.silences if silence.id != silence_id]
-        if len(left) == len(self.silences):
+        remaining = [silence for silence in self.silences if silence.id != silence_id]
+        if len(remaining) == len(self.silences):
             raise KeyError(silence_id)
-        self._silences.replace_all(left)
+        self._silences.replace_all(remaining)
         log.log(NOTICE, "silence %s ended by %s", silence_id, by)
         if self._on_change is not None:
             self._on_change(_intervention("silence", silence_id, None))

@@ -197,8 +197,8 @@ class ActionLinks:
 
     def is_expired(self, link: ActionLink) -> bool:
         """Whether it has expired, or would expire later than a new link because the wall clock was ahead."""
-        left = link.expires_at - self._clock.now()
-        return not timedelta() < left <= LIFETIME + CLOCK_MARGIN
+        remaining = link.expires_at - self._clock.now()
+        return not timedelta() < remaining <= LIFETIME + CLOCK_MARGIN
 
     def use_of(self, link: ActionLink) -> LinkUse | None:
         """Return the use of a link; None if it has not been used."""

@@ -163,10 +163,10 @@ class Table:
         shared = self._shared
         if shared is None:
             return read(self, *context, **no_names)
-        kept = shared.find(read, context, self._values)
-        if kept is not None:
-            self._known |= kept.keys
-            return cast("T", kept.result)
+        cached = shared.find(read, context, self._values)
+        if cached is not None:
+            self._known |= cached.keys
+            return cast("T", cached.result)
         before, self._known = self._known, set()
         try:
             result = read(self, *context, **no_names)

@@ -31,12 +31,12 @@ class _RelationCache:
     def needed_as_parents(self, registry: "Registry") -> Collection[str]:
         if self._needed is None:
             self._needed = set()
-            left = [registry.entries[name] for name in self.dependents if name in registry.entries]
-            while left:
-                parent = left.pop()
+            unvisited = [registry.entries[name] for name in self.dependents if name in registry.entries]
+            while unvisited:
+                parent = unvisited.pop()
                 if parent.name not in self._needed:
                     self._needed.add(parent.name)
-                    left += self.members_of(registry, parent)
+                    unvisited += self.members_of(registry, parent)
         return self._needed
 
     def members_of(self, registry: "Registry", group: MonitorEntry) -> list[MonitorEntry]:

@@ -95,8 +95,8 @@ class Silences(Sink):
 
     def current(self, at: datetime) -> list[Silence]:
         """The silences that have not ended, sorted by their end."""
-        left = (silence for silence in self._silences if silence.until > at)
-        return sorted(left, key=lambda silence: silence.until)
+        current = (silence for silence in self._silences if silence.until > at)
+        return sorted(current, key=lambda silence: silence.until)
 
     def find_longest(self, name: str, tags: Collection[str], at: datetime) -> Silence | None:
         """Return the silence of this monitor that ends last."""

@@ -77,9 +77,9 @@ class Slots(Generic[T]):
         return self._taken_by_pool.get(pool, 0) < self.limits.get(pool, self.per_pool)
 
     def _free_in_pool(self, pool: str) -> None:
-        left = self._taken_by_pool[pool] - 1
-        if left:
-            self._taken_by_pool[pool] = left
+        taken = self._taken_by_pool[pool] - 1
+        if taken:
+            self._taken_by_pool[pool] = taken
         else:
             del self._taken_by_pool[pool]
         self._admit_from_pool(pool)

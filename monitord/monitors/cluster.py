@@ -205,9 +205,9 @@ class _Status:
                 Reason.CLUSTER_LOCATION_LOST,
                 f"no node at {joined(self.stale_locations)} sends heartbeats: {_lost_nodes(lost, now)}",
             )
-        left = [node for node in self.stale if node not in lost]
-        if left:
-            yield _Problem(Reason.CLUSTER_NODE_LOST, f"no heartbeats from {_lost_nodes(left, now)}")
+        stale = [node for node in self.stale if node not in lost]
+        if stale:
+            yield _Problem(Reason.CLUSTER_NODE_LOST, f"no heartbeats from {_lost_nodes(stale, now)}")
         if self.unknown:
             names = first_of(self.unknown, MAX_SHOWN)
             yield _Problem(Reason.CLUSTER_NODE_LOST, f"no node has ever had the name {names}")

@@ -245,8 +245,8 @@ class ObjectiveMonitor(Monitor[ObjectiveOptions]):
         return objective_status(objective, beginning.time + rest, recent)
 
     def journal_fields(self, observation: Observation) -> Mapping[str, str]:
-        left = observation.fields.get("error_budget.left_percent")
-        return {"ERROR_BUDGET_LEFT_PERCENT": f"{left:.2f}"} if isinstance(left, float) else {}
+        percent = observation.fields.get("error_budget.left_percent")
+        return {"ERROR_BUDGET_LEFT_PERCENT": f"{percent:.2f}"} if isinstance(percent, float) else {}
 
 
 def _judged(status: ObjectiveStatus) -> tuple[Reason, str]:

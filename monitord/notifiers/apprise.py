@@ -93,10 +93,10 @@ class AppriseNotifier(Notifier[AppriseOptions]):
     async def deliver(self, message: Message, *, deadline: float) -> str:
         names = _names(self.options.urls)
         sent = self._sent.get(message.key, frozenset())
-        left = {name: url for name, url in names.items() if name not in sent}
+        unsent = {name: url for name, url in names.items() if name not in sent}
         shortened = message.shortened(self.fits)
         content = {"title": shortened.subject, "body": shortened.text, "type": notify_type(shortened)}
-        request = ProcessRequest(COMMAND, _environment(), stdin=_request(left, content))
+        request = ProcessRequest(COMMAND, _environment(), stdin=_request(unsent, content))
         outcome = await self.tools.processes.run(request, deadline=deadline)
         reports: Mapping[str, UrlReport] = {}
         if isinstance(outcome, ProcessFailure):
@@ -115,7 +115,7 @@ class AppriseNotifier(Notifier[AppriseOptions]):
                 del self._sent[next(iter(self._sent))]
         failures = [
             f"{name} ({_shown(url)}): {_detail(reports[name], self.masking) if name in reports else problem}"
-            for name, url in left.items()
+            for name, url in unsent.items()
             if name not in done
         ]
         if sent:

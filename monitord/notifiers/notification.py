@@ -368,8 +368,8 @@ class Message:
                 )
                 for max_names in range(MAX_NAMES, -1, -1)
             )
-            left = MAX_SUBJECT_UNITS - sum(utf16_units(part) for part in parts)
-            parts.append(next(text for text in counts if utf16_units(text) <= left or "(" not in text))
+            max_units = MAX_SUBJECT_UNITS - sum(utf16_units(part) for part in parts)
+            parts.append(next(text for text in counts if utf16_units(text) <= max_units or "(" not in text))
         return f"[monitord {self.instance}] {cut('; '.join(parts), MAX_SUBJECT_UNITS)}"
 
     @property

@@ -291,11 +291,11 @@ def _posts(settings: PageSettings, posts: Iterable[Post], now: datetime) -> tupl
     """Return the newest posts that are not resolved, and the newest that were resolved in the days of the page."""
     public: list[PublicPost] = []
     since = now - timedelta(days=settings.days)
-    left = {False: MAX_OPEN_POSTS, True: MAX_PAST_POSTS}
+    capacity = {False: MAX_OPEN_POSTS, True: MAX_PAST_POSTS}
     for post in posts:
         is_resolved = post.status is PostStatus.RESOLVED
-        if left[is_resolved] and not (is_resolved and post.updates[-1].at < since):
-            left[is_resolved] -= 1
+        if capacity[is_resolved] and not (is_resolved and post.updates[-1].at < since):
+            capacity[is_resolved] -= 1
             newest = post.updates[: -MAX_UPDATES_OF_POST - 1 : -1]
             public.append(
                 PublicPost(

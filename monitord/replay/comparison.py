@@ -90,12 +90,12 @@ def _pairs(
     period: Callable[[T], tuple[datetime, datetime | None]],
 ) -> list[tuple[T | None, T | None]]:
     """Pair items of the same name whose periods overlap, in the order of their beginning; None: there is no other."""
-    left: dict[str, list[T]] = {}
+    unpaired: dict[str, list[T]] = {}
     for item in after:
-        left.setdefault(name(item), []).append(item)
+        unpaired.setdefault(name(item), []).append(item)
     pairs: list[tuple[T | None, T | None]] = []
     for item in before:
-        candidates = left.get(name(item), [])
+        candidates = unpaired.get(name(item), [])
         begin, end = period(item)
         match: T | None = None
         for other in candidates:
@@ -106,7 +106,7 @@ def _pairs(
         if match is not None:
             candidates.remove(match)
         pairs.append((item, match))
-    pairs += [(None, item) for items in left.values() for item in items]
+    pairs += [(None, item) for items in unpaired.values() for item in items]
 
     def beginning(pair: tuple[T | None, T | None]) -> tuple[datetime, str]:
         first = pair[0] if pair[0] is not None else pair[1]

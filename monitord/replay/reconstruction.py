@@ -139,12 +139,12 @@ def reconstruction_of(
 
     The limits are the texts of conditions, or keys of the configuration; empty if everything can be replayed.
     """
-    kept = Reconstruction(
+    unchanged = Reconstruction(
         replace(other, up_when=(), degraded_when=(), invert=False),
         timeout_s=other.timeout_s if current is not None and other.timeout_s < current.timeout_s else None,
     )
     if current is None or _judging(current) == _judging(other):
-        return kept, ()
+        return unchanged, ()
     obstacles = dict.fromkeys(
         condition.text
         for before, after in (
@@ -159,7 +159,7 @@ def reconstruction_of(
     if current.invert:
         obstacles["invert"] = None  # the reason without it is not stored
     if obstacles:
-        return kept, tuple(obstacles)
+        return unchanged, tuple(obstacles)
     up_when, degraded_when = (
         tuple(
             condition
@@ -170,7 +170,7 @@ def reconstruction_of(
         for conditions in (other.up_when, other.degraded_when)
     )
     settings = replace(other, up_when=up_when, degraded_when=degraded_when)
-    return Reconstruction(settings, current, kept.timeout_s), ()
+    return Reconstruction(settings, current, unchanged.timeout_s), ()
 
 
 def _judging(settings: MonitorSettings) -> tuple[object, ...]:

@@ -118,8 +118,8 @@ class _SourceEntry:
         if self.failing_since is None:
             self.failing_since = self._clock.now()
         self.problem = problem
-        kept = f"; {counted(len(self.monitors), 'monitor')} continue" if self.monitors else ""
-        log.warning("source %s: %s%s", self.name, problem, kept)
+        suffix = f"; {counted(len(self.monitors), 'monitor')} continue" if self.monitors else ""
+        log.warning("source %s: %s%s", self.name, problem, suffix)
 
     def remove(self) -> None:
         """Remove the monitors with the next update."""

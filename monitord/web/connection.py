@@ -368,11 +368,11 @@ class Connection(asyncio.Protocol):
         least_bytes = _min_taken_bytes(self.limits.write_s)
         before = None
         while self.is_write_paused:
-            left = self.transport.get_write_buffer_size()
-            if before is not None and before - left < least_bytes:
+            unsent_bytes = self.transport.get_write_buffer_size()
+            if before is not None and before - unsent_bytes < least_bytes:
                 self.abort()
                 raise ClientGone("the client receives too slowly")
-            before = left
+            before = unsent_bytes
             if self._writable is None or self._writable.done():
                 self._writable = self.server.loop.create_future()
             await asyncio.wait((self._writable,), timeout=self.limits.write_s)

@@ -107,13 +107,13 @@ class Exchange:
             await self.connection.wait_writable()
         except ClientGone:
             self.keep_alive = False
-        left = DRAIN_BYTES
+        bytes_left = DRAIN_BYTES
         while self.keep_alive and self.connection.inbox.frame is not None:
             try:
-                left -= len(await self._read_body())
+                bytes_left -= len(await self._read_body())
             except (HTTPBadRequest, HTTPRequestTimeout, ClientGone):
                 return
-            if left < 0:
+            if bytes_left < 0:
                 self.keep_alive = False
 
     # The response.

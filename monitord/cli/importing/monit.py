@@ -545,17 +545,17 @@ def _port_test(  # noqa: C901, PLR0912, PLR0915 - a case for each keyword
 
 def _without_cycles(tokens: Sequence[MonitToken]) -> list[MonitToken]:
     """Return the condition without "for N cycles" and "N times within M cycles" at its end."""
-    kept = list(tokens)
-    while kept and (
-        kept[-1].keyword in {"cycles", "cycle", "times", "for", "within"}
+    remaining = list(tokens)
+    while remaining and (
+        remaining[-1].keyword in {"cycles", "cycle", "times", "for", "within"}
         or (
-            kept[-1].text.isdecimal()
-            and len(kept) < len(tokens)
-            and tokens[len(kept)].keyword in {"cycles", "cycle", "times"}
+            remaining[-1].text.isdecimal()
+            and len(remaining) < len(tokens)
+            and tokens[len(remaining)].keyword in {"cycles", "cycle", "times"}
         )
     ):
-        kept.pop()
-    return kept
+        remaining.pop()
+    return remaining
 
 
 def _unescaped(text: str) -> str:

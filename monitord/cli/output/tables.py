@@ -146,8 +146,8 @@ def _source_problems(source: Json) -> Iterator[str]:
     """A line for each problem of a source of automatic monitors."""
     name = source["name"]
     if source["error"]:
-        since, kept = local_with_zone(source["failing_since"]), counted(source["monitors"], "monitor")
-        yield f"source {name} has been failing since {since}: {plain(source['error'])}; {kept} kept"
+        since, monitors = local_with_zone(source["failing_since"]), counted(source["monitors"], "monitor")
+        yield f"source {name} has been failing since {since}: {plain(source['error'])}; {monitors} kept"
     if source["targets_rejected"]:
         count, first = counted(source["targets_rejected"], "target"), source["rejections"][0]
         yield f"source {name}: {count} without a monitor: {plain(first['target'])}: {plain(first['problem'])}"

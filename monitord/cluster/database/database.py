@@ -725,12 +725,12 @@ async def _record(
 
 def _heartbeats(reports: Sequence[AgentReport]) -> Sequence[SharedHeartbeat]:
     """Return the heartbeats of jobs in reports, each monitor once, sorted by name."""
-    found: dict[str, SharedHeartbeat] = {}
+    by_monitor: dict[str, SharedHeartbeat] = {}
     for report in reports:
         for each in report.heartbeats:
-            known = found.get(each.monitor, each)
-            found[each.monitor] = replace(each, facts=merged_facts(known.facts, each.facts))
-    return [found[monitor] for monitor in sorted(found)]
+            known = by_monitor.get(each.monitor, each)
+            by_monitor[each.monitor] = replace(each, facts=merged_facts(known.facts, each.facts))
+    return [by_monitor[monitor] for monitor in sorted(by_monitor)]
 
 
 def _outcome(report: AgentReport, known: Sequence[Any] | None) -> StoredReport:

@@ -56,10 +56,10 @@ class UsageTrend:
 
     def added(self, sample: Sample) -> "UsageTrend":
         """Return the trend with a further sample, unless the last sample is recent. Old samples are dropped."""
-        kept = [other for other in self.samples if 0 <= sample.at_s - other.at_s <= KEPT_S]
-        if not kept or sample.at_s - kept[-1].at_s >= EVERY_S:
-            kept.append(sample)
-        return UsageTrend(tuple(kept[-MAX_SAMPLES:]))
+        samples = [other for other in self.samples if 0 <= sample.at_s - other.at_s <= KEPT_S]
+        if not samples or sample.at_s - samples[-1].at_s >= EVERY_S:
+            samples.append(sample)
+        return UsageTrend(tuple(samples[-MAX_SAMPLES:]))
 
     def time_until_full_s(self, now: Sample, free_bytes: int) -> float | str:
         """Return the seconds until the free space is used, or the reason why they are not known."""

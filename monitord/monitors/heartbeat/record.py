@@ -87,8 +87,8 @@ class Heartbeat:
             if status != 0:
                 object.__setattr__(self, "signal", HeartbeatSignal.FAIL)
         if self.message is not None:
-            kept = self.message.encode(errors="replace")[:MAX_MESSAGE_BYTES].decode(errors="ignore")
-            object.__setattr__(self, "message", kept)
+            message = self.message.encode(errors="replace")[:MAX_MESSAGE_BYTES].decode(errors="ignore")
+            object.__setattr__(self, "message", message)
         if self.run_id is not None and not 0 < len(self.run_id) <= MAX_RUN_ID_CHARACTERS:
             raise InvalidValueError(
                 f"the identifier of a run must have 1 to {MAX_RUN_ID_CHARACTERS} characters",

@@ -44,9 +44,9 @@ class SlidingWindow:
         """Return the counts as JSON, for `restore`."""
         return [[slot * self.slot_us, count] for slot, count in sorted(self._counts.items())]
 
-    def restore(self, kept: Sequence[object]) -> None:
+    def restore(self, pairs: Sequence[object]) -> None:
         """Continue from a result of `kept`, of a window of any width. Invalid entries are ignored."""
-        for pair in kept:
+        for pair in pairs:
             if isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, int) for part in pair):  # noqa: PLR2004
                 self.add([(pair[0] // self.slot_us, pair[1])])
 

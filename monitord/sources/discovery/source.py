@@ -144,7 +144,7 @@ class DiscoverySource(MonitorSource):
             return targets
         # The time of the wall clock is stored with the target, so that it continues after a restart.
         now_s = self._clock.now().timestamp()
-        kept: dict[str, Mapping[str, Any]] = {}
+        missing: dict[str, Mapping[str, Any]] = {}
         for name, data in before.items():
             if name in targets or "problem" in data:
                 continue
@@ -152,5 +152,5 @@ class DiscoverySource(MonitorSource):
             if not isinstance(since_s, (int, float)) or since_s > now_s:
                 since_s = now_s
             if now_s - since_s < self._remove_after_s:
-                kept[name] = {**data, MISSING_SINCE: since_s}
-        return {**targets, **kept} if kept else targets
+                missing[name] = {**data, MISSING_SINCE: since_s}
+        return {**targets, **missing} if missing else targets

@@ -139,15 +139,15 @@ async def _values_of(request: Request) -> Mapping[str, str]:
 
 
 async def _read(request: Request) -> bytes:
-    kept = bytearray()
+    body = bytearray()
     size = 0
     async for piece in request.content:
         size += len(piece)
         if size > MAX_BODY_BYTES:
             raise HTTPRequestEntityTooLarge
-        if len(kept) < MAX_KEPT_BYTES:
-            kept += piece
-    return bytes(kept)
+        if len(body) < MAX_KEPT_BYTES:
+            body += piece
+    return bytes(body)
 
 
 def _object_of(body: bytes) -> Mapping[str, str]:

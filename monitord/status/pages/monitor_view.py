@@ -179,9 +179,9 @@ def monitor_view(
 
 def _objective_view(summary: ObjectiveSummary) -> ObjectiveView:
     objective = summary.objective
-    left = wording.NOT_KNOWN
+    budget = wording.NOT_KNOWN
     if summary.left_s is not None and summary.left_percent is not None:
-        left = (
+        budget = (
             f"{summary.left_percent:.0f} % left ({wording.span(summary.left_s)})"
             if summary.left_s >= 0
             else f"exceeded by {wording.span(-summary.left_s)}"
@@ -193,7 +193,7 @@ def _objective_view(summary: ObjectiveSummary) -> ObjectiveView:
         achieved=wording.NOT_KNOWN
         if summary.achieved_percent is None
         else format_percent(summary.achieved_percent / 100),
-        budget=left,
+        budget=budget,
         burn_rates=tuple(
             (format_duration(window_s), rate_text(rate)) for window_s, rate in summary.burn_rates
         ),

@@ -43,10 +43,10 @@ def span(value_s: float | None) -> str:
     """Return a duration in its two largest units: 93,784 → "1 d 2 h"."""
     if value_s is None:
         return NOT_KNOWN
-    left = max(int(value_s), 0)
+    rest = max(int(value_s), 0)
     parts: list[str] = []
     for unit, size in _UNITS:
-        number, left = divmod(left, size)
+        number, rest = divmod(rest, size)
         if number:
             parts.append(f"{number:,} {unit}")
         elif parts:
