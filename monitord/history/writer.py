@@ -360,15 +360,16 @@ class Writer:
     # Status
 
     def _record_failure(self, error: Exception) -> None:
+        reason = str(getattr(error, "strerror", None) or error)
         if self.progress.error is None:
             self.progress.failing_since = self._clock.now()
             self._dropped_before = self.progress.dropped + self._dropped()
             log.error(
                 "history cannot be written (%s: %s); checks continue, and writing is retried",
                 self._path,
-                error,
+                reason,
             )
-        self.progress.error = str(error)
+        self.progress.error = reason
 
     def _switch_off(self, error: Exception) -> None:
         self.progress.is_off = True

@@ -366,7 +366,7 @@ async def test_http_server_that_is_not_monitord_is_reported(
     assert printed.out == ""
     assert printed.err == (
         f"monitorctl: {tmp_path / 's'}: the response ({status}) is not from monitord; "
-        "check that this is the socket of monitord\n"
+        "check that this is the address of monitord\n"
     )
 
 

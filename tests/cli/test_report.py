@@ -107,6 +107,8 @@ async def test_report_is_written_to_a_file(tmp_path: Path, capsys: Capture) -> N
         (["--month", "2026-10", "--week", "2026-W44"], "not allowed with argument --month"),
         (["--since", "yesterday"], "'yesterday' is neither a time nor a duration"),
         (["--until", "7d"], "--until needs --since"),
+        (["--since", "2100-01-01"], "the period does not end after its start"),
+        (["--since", "1d", "--until", "2d"], "the period does not end after its start"),
         (["--time-zone", "Mars"], "'Mars' is not a time zone of this host"),
         (["--format", "pdf"], "invalid choice: 'pdf'"),
         (["--max-monitors", "0"], "is not a positive whole number"),

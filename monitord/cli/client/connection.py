@@ -230,7 +230,7 @@ class Client:
     def _unexpected_response(self, response: http.client.HTTPResponse) -> ControlError:
         return ControlError(
             f"{self.address}: the response ({response.status} {plain(response.reason)}) is not from monitord; "
-            "check that this is the socket of monitord"
+            "check that this is the address of monitord"
         )
 
 

@@ -61,13 +61,18 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    parser: argparse.ArgumentParser = options.parser
     if options.until is not None and options.since is None:
-        parser: argparse.ArgumentParser = options.parser
         parser.error("--until needs --since; write: --since START --until END")
     period = options.month or options.week or "month"
     if options.since is not None:
         now = datetime.now(UTC)
-        period = f"{_rfc3339(options.since, now)}/{_rfc3339(options.until or timedelta(), now)}"
+        start, end = _rfc3339(options.since, now), _rfc3339(options.until or timedelta(), now)
+        if start >= end:
+            parser.error(
+                "the period does not end after its start; write an earlier --since or a later --until"
+            )
+        period = f"{start}/{end}"
     params: list[tuple[str, object]] = [("period", period), ("max_monitors", options.max_monitors)]
     # The time zone of the user, if TZ names one: other commands use it as well.
     zone = options.time_zone or os.environ.get("TZ", "").removeprefix(":")
