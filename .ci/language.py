@@ -115,6 +115,10 @@ BANNED = {
     r"(?:node|host|daemon|process)(?:s|es)? (?:dies?|died)|deaths?": "stops, exits",
     r", too(?=[.,;:)\"])": "as well, also",
     r"data centers?": "data centre",
+    r"(?:another|other) (?!was|were|is|are)[a-z]+ than": "… other than, differs from",
+    r"warn(?:s|ed)? of": "warn about",
+    r"(?:alerts?|failures?|outages?) (?:is|are|was|were) notified|notif(?:ies|ied) once": "a notification is sent",
+    r"fail(?:s|ed)? at once": "fail at the same time; fail immediately",
     r"\w*(?:normali|summari|synchroni|recogni|initiali|seriali|prioriti)s(?:es?|ed|ing|ations?)": "…ize, …ization",
 }
 PATTERN = re.compile("|".join(rf"(?P<p{i}>\b(?:{word})\b)" for i, word in enumerate(BANNED)), re.IGNORECASE)

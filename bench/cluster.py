@@ -1,4 +1,4 @@
-"""A cluster under faults: is every outage that a majority sees notified once, and nothing else?
+"""A cluster under faults: is one notification sent about each outage that a majority sees, and no other?
 
 Three locations with two daemons each monitor a world of servers that go down for all locations, for two or for one.
 Daemons are killed and stopped, locations lose the database or the world, and the database is stopped or disappears.

@@ -38,7 +38,7 @@ def with_times_in(zone: tzinfo | None, text: str) -> str:
 
 
 def in_zone(moment: datetime, zone: tzinfo | None = None) -> datetime:
-    """Return the moment in a zone; None: in that of this host. If the zone has another year than 1 to 9999, in UTC.
+    """Return the moment in a zone; None: in that of this host. In UTC if the year in the zone is not from 1 to 9999.
 
     A certificate without an end is valid until 9999-12-31 23:59:59 UTC (RFC 5280, section 4.1.2.5).
     """

@@ -282,7 +282,7 @@ class Daemon:
         path = None if sockets else _create_directory_of(container.socket_path)
         if not tcp_sockets:
             tcp_sockets = _bound(container.settings.status.listen, "[status]")
-        _warn_of_public_sockets(tcp_sockets)
+        _warn_about_public_sockets(tcp_sockets)
         proxy_socket = container.settings.status.proxy_socket
         if proxy_socket is not None and str(proxy_socket) not in {passed.getsockname() for passed in sockets}:
             log.warning(
@@ -452,7 +452,7 @@ def _url_of(tcp_socket: socket.socket) -> str:
     return f"http://[{name[0]}]:{name[1]}/" if ":" in name[0] else f"http://{name[0]}:{name[1]}/"
 
 
-def _warn_of_public_sockets(sockets: Sequence[socket.socket]) -> None:
+def _warn_about_public_sockets(sockets: Sequence[socket.socket]) -> None:
     for tcp_socket in sockets:
         name = tcp_socket.getsockname()
         if isinstance(name, tuple) and not ip_address(name[0].partition("%")[0]).is_loopback:

@@ -257,7 +257,7 @@ def users_of_location(monitors: Sequence[str], count: int, notifiers: Iterable[s
 
 
 def other_views_text(locations: Iterable[Mapping[str, Any]], state: str) -> str:
-    """Return the votes for other states than this one, the worst first: "down at fra and hel, degraded at nyc"."""
+    """Return the votes for states other than this state, the worst first: "down at fra and hel, degraded at nyc"."""
     by_state: dict[str, list[str]] = {}
     for location in locations:
         if location["is_counted"] and location["state"] != state:

@@ -282,7 +282,7 @@ async def test_ping_reaches_only_its_monitor(tmp_path: Path) -> None:
             it.control.record_heartbeat("nobody", Heartbeat(), "a test")
 
 
-async def test_configuration_that_logs_more_than_the_journal_accepts_is_warned_of(
+async def test_configuration_that_logs_more_than_the_journal_accepts_is_warned_about(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     fast = "".join(f'[monitors.m{n}]\nurl = "http://127.0.0.1:1/"\ncheck_every = 0.1\n' for n in range(201))

@@ -588,7 +588,7 @@ def test_address_in_use_is_an_error_with_a_fix(tmp_path: Path, config: str, sect
             assert f"listen in {section}" in it.log()
 
 
-def test_address_that_the_network_reaches_is_warned_of(tmp_path: Path) -> None:
+def test_address_that_the_network_reaches_is_warned_about(tmp_path: Path) -> None:
     with socket.create_server(("0.0.0.0", 0)) as listening, daemon(tmp_path, EMPTY) as it:
         it.start(listening=listening, named="http")
         it.wait_for_notification("READY=1")

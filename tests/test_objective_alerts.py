@@ -52,7 +52,7 @@ def with_made_up_history() -> Iterator[None]:
         MONITOR_TYPES["objective"] = before
 
 
-def test_fast_burn_is_notified_once_and_its_end_as_well(tmp_path: Path) -> None:
+def test_fast_burn_and_its_end_cause_one_notification_each(tmp_path: Path) -> None:
     async def main() -> None:
         async with lifetime(tmp_path, NOTIFIER + WEB + SLO) as daemon:
             await asyncio.sleep(300)

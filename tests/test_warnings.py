@@ -1,4 +1,4 @@
-"""Settings that are valid but cannot work on this host are warned of by check-config, a start and a reload."""
+"""Settings that are valid but cannot work on this host cause a warning of check-config, at the start and on reload."""
 
 import errno
 import logging
@@ -27,7 +27,7 @@ def warnings_of(tmp_path: Path, text: str, access: ConfigAccess = ConfigAccess.D
     ]
 
 
-def test_program_that_cannot_be_run_is_warned_of(tmp_path: Path) -> None:
+def test_program_that_cannot_be_run_is_warned_about(tmp_path: Path) -> None:
     (tmp_path / "plain").touch(0o644)
     (tmp_path / "program").write_text("#!/bin/sh\n")
     (tmp_path / "binary").write_bytes(b"\x7fELF\0")
@@ -98,7 +98,7 @@ def test_check_as_another_user_warns_only_if_no_user_may_ping(
     assert not are_pings_forbidden(to_everybody=True, range_file=tmp_path / "missing")
 
 
-def test_file_of_a_secret_that_does_not_exist_is_warned_of(tmp_path: Path) -> None:
+def test_file_of_a_secret_that_does_not_exist_is_warned_about(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("s3cret\n")
     text = f"""[monitors.a]
 url = "http://127.0.0.1/"
@@ -113,7 +113,7 @@ headers = {{ Cookie = {{ file = "/nonexistent/cookie" }}, X-Token = {{ file = "{
     ]
 
 
-def test_icmp_monitor_is_warned_of_exactly_where_ping_is_forbidden(tmp_path: Path) -> None:
+def test_icmp_monitor_causes_a_warning_exactly_where_ping_is_forbidden(tmp_path: Path) -> None:
     pytest.importorskip("icmplib")
     try:
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP).close()
@@ -126,7 +126,7 @@ def test_icmp_monitor_is_warned_of_exactly_where_ping_is_forbidden(tmp_path: Pat
     assert warnings_of(tmp_path, '[monitors.gw]\ntype = "icmp"\nhost = "127.0.0.1"\n') == expected
 
 
-def test_unit_monitor_without_the_system_bus_is_warned_of(
+def test_unit_monitor_without_the_system_bus_is_warned_about(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("dbus_fast")
@@ -140,7 +140,7 @@ def test_unit_monitor_without_the_system_bus_is_warned_of(
     assert warnings_of(tmp_path, text) == []
 
 
-def test_journal_monitor_without_a_journal_is_warned_of(
+def test_journal_monitor_without_a_journal_is_warned_about(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("systemd.journal")
@@ -218,7 +218,7 @@ async def test_start_and_reload_log_warnings(tmp_path: Path, caplog: pytest.LogC
             assert "warning" not in outcome.summary
 
 
-def test_secret_that_is_too_short_to_be_masked_is_warned_of(tmp_path: Path) -> None:
+def test_secret_that_is_too_short_to_be_masked_is_warned_about(tmp_path: Path) -> None:
     text = """
 [monitors.a]
 url = "http://h/"
@@ -237,7 +237,7 @@ bearer_token = "long"
     ]
 
 
-def test_tls_options_of_mail_without_verification_are_warned_of(tmp_path: Path) -> None:
+def test_tls_options_of_mail_without_verification_are_warned_about(tmp_path: Path) -> None:
     text = '[notifiers.a]\nto = "a@b.org"\nverify = true\n'
     text += '[notifiers.b]\nto = "a@b.org"\nsecurity = "tls"\nverify = true\n'
     assert warnings_of(tmp_path, text) == [
@@ -246,7 +246,7 @@ def test_tls_options_of_mail_without_verification_are_warned_of(tmp_path: Path) 
     ]
 
 
-def test_container_monitor_without_the_socket_of_its_engine_is_warned_of(tmp_path: Path) -> None:
+def test_container_monitor_without_the_socket_of_its_engine_is_warned_about(tmp_path: Path) -> None:
     socket_file = tmp_path / "engine.sock"
     text = f'[monitors.a]\ncontainer = "web"\nsocket = "{socket_file}"\n'
     (warning,) = warnings_of(tmp_path, text)

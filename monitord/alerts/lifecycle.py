@@ -1,8 +1,8 @@
 """The alert of a monitor and the notifications that are due now: `evaluate`, a pure function.
 
 It compares the state of the monitor with the last notification of each notifier. The events in between (a restart, a
-silence, a maintenance window, quiet hours) do not matter: when notifications are no longer suppressed, each notifier is
-notified once, of the current state.
+silence, a maintenance window, quiet hours) do not matter: when notifications are no longer suppressed, each notifier
+gets one notification, about the current state.
 
 | last notification | the monitor is                 | the notifier gets                                      |
 |-------------------|--------------------------------|--------------------------------------------------------|

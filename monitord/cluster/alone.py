@@ -88,8 +88,8 @@ class AloneMode:
     ) -> None:
         """Drop records that were merged, unless they have changed since.
 
-        An alert is left for the notifiers that the result does not close: those that only this host has, and if the
-        result has another id, those that track problems (`Notifier.tracks_problems`).
+        An alert is left for the notifiers for which the result does not close it: notifiers of this host only, and, if
+        the result has another id, notifiers with `tracks_problems`.
         """
         for monitor, record in records.items():
             if self._changed.get(monitor) is not record:

@@ -33,7 +33,7 @@ CLAIM_AFTER_FAILURE_S = 6.0
 """Other nodes notice within this time that the database responds again."""
 LEAVE_FOR_S, LEAVE_AT_MOST_FOR_S = 5.0, 60.0
 """A node that could not deliver for a notifier leaves it to the other nodes for this time, and after each further
-failure for twice as long. A receiver that fails now and then does not delay notifications."""
+failure for twice as long. A receiver that fails from time to time does not delay notifications."""
 MAX_CLAIMED_OF_NOTIFIER = 500
 """A notifier that cannot deliver does not keep the others from claiming."""
 MAX_CLAIMED = 10_000

@@ -136,7 +136,7 @@ class Hub:
         self._database = database
         self._is_for_location = is_for_location
         self._has_notifier = has_notifier
-        self._warned_of: set[str] = set()
+        self._warned_about: set[str] = set()
         self._queue: deque[_Waiting] = deque()
         self._has_reports = asyncio.Event()
         self._is_closed = False
@@ -215,8 +215,8 @@ class Hub:
         }
         if not dropped:
             return report
-        if node.name not in self._warned_of:
-            self._warned_of.add(node.name)
+        if node.name not in self._warned_about:
+            self._warned_about.add(node.name)
             log.warning(
                 "cluster: dropped heartbeats of %s from the agent %s: its location %s is none of `locations` of the "
                 "monitor",

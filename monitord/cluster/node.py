@@ -86,7 +86,7 @@ LOGGED_FAILURE = 3
 OVERVIEW_EVERY_S = 15.0
 PRUNE_EVERY_S = 3600.0
 LINK_KEY_EVERY_S = 300.0
-WARN_OF_LOCATIONS_AFTER_S = 60.0
+WARN_ABOUT_LOCATIONS_AFTER_S = 60.0
 """The nodes of all locations may be started at the same time."""
 KEEP_DAYS = 90.0
 """Transitions, incidents and delivered notifications are kept in the database for this time, in days."""
@@ -176,7 +176,7 @@ class ClusterNode:
         self._host_revision = 0
         self._shared: frozenset[str] = frozenset()
         self._unknown_locations: tuple[UnknownLocation, ...] = ()
-        self._warned_of: frozenset[str] = frozenset()
+        self._warned_about: frozenset[str] = frozenset()
         self._absent_since_s: dict[str, float] = {}
         self._decide_all_at_s = self._evaluate_at_s = self._decided_all_at_s = 0.0
         self._overview: ClusterOverview | None = None
@@ -548,16 +548,16 @@ class ClusterNode:
             UnknownLocation(location, tuple(monitors.get(location, ())), tuple(notifiers.get(location, ())))
             for location in sorted({*monitors, *notifiers})
         )
-        if self._clock.monotonic_s() - self._began_s < WARN_OF_LOCATIONS_AFTER_S:
+        if self._clock.monotonic_s() - self._began_s < WARN_ABOUT_LOCATIONS_AFTER_S:
             return
         for unknown in self._unknown_locations:
-            if unknown.name not in self._warned_of:
+            if unknown.name not in self._warned_about:
                 log.warning(
                     "no node of the cluster is at the location %s in `locations` of %s",
                     unknown.name,
                     users_of_location(unknown.monitors, len(unknown.monitors), unknown.notifiers),
                 )
-        self._warned_of = frozenset(unknown.name for unknown in self._unknown_locations)
+        self._warned_about = frozenset(unknown.name for unknown in self._unknown_locations)
 
     def _observe_tally(self, tally: Tally) -> bool:
         """Return whether the set of live locations in this snapshot is settled."""

@@ -1,6 +1,6 @@
 """Evaluation of a comparison against the value of its field: true, false, or unresolved with the reason.
 
-Never raises. A value of another type than the declared type of its field is unresolved. For fields of type ANY, values
+Never raises. A value whose type is not the declared type of its field is unresolved. For fields of type ANY, values
 of different types are unequal, and values without an order, or that cannot contain others, are unresolved.
 """
 

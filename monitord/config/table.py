@@ -343,7 +343,7 @@ class Table:
                 "choose a longer secret",
             )
         if (entry := self.look_up(key)) is not None:
-            self._warn_of_missing_file(*entry)
+            self._warn_about_missing_file(*entry)
         return secret
 
     def value(self, key: str, parse: Callable[[str], T], *, default: D, required: bool = False) -> T | D:
@@ -370,7 +370,7 @@ class Table:
         entry = self.look_up(key)
         if entry is None or not isinstance(entry[1], dict):
             return self.value(key, parse, default=default, required=required)
-        self._warn_of_missing_file(*entry)
+        self._warn_about_missing_file(*entry)
 
         def convert(value: object) -> T | D:
             if not isinstance(value, dict) or len(value) != 1 or not value.keys() <= set(SECRET_SOURCES):
@@ -428,7 +428,7 @@ class Table:
         entry = self.look_up(key)
         if entry is not None and isinstance(entry[1], dict):
             for name, value in entry[1].items():
-                self._warn_of_missing_file((*entry[0], name), value)
+                self._warn_about_missing_file((*entry[0], name), value)
         return secrets
 
     def secret_list(self, key: str) -> tuple[Secret, ...]:
@@ -558,7 +558,7 @@ class Table:
 
     @property
     def is_read_by_other_user(self) -> bool:
-        """Whether this process may have other permissions than the daemon."""
+        """Whether the permissions of this process may differ from those of the daemon."""
         return self._diagnostics.access is ConfigAccess.OTHER_USER
 
     def unreadable(self, key: str, file: str) -> None:
@@ -601,7 +601,7 @@ class Table:
 
     # Within
 
-    def _warn_of_missing_file(self, path: Path, value: object) -> None:
+    def _warn_about_missing_file(self, path: Path, value: object) -> None:
         if (file := self._secrets.missing_file(value)) is not None:
             self._diagnostics.warn(path, f"the file {file} does not exist", "create it, or correct the path")
 

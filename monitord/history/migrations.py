@@ -114,12 +114,12 @@ def rename_terms(connection: sqlite3.Connection) -> None:
 
 
 def rename_terms_of_states(connection: sqlite3.Connection) -> None:
-    """Rename keys of the stored states of monitors. Raises sqlite3.Error. Other text than JSON is unchanged."""
+    """Rename keys of the stored states of monitors. Raises sqlite3.Error. Text that is not JSON is unchanged."""
     _rename_keys_of_states(connection, _NAMES_OF_STATES, _NAMES_OF_TYPE_STATES)
 
 
 def rename_terms_of_types(connection: sqlite3.Connection) -> None:
-    """Rename keys that monitor types have stored. Raises sqlite3.Error. Other text than JSON is unchanged."""
+    """Rename keys that monitor types have stored. Raises sqlite3.Error. Text that is not JSON is unchanged."""
     _rename_keys_of_states(connection, {}, _NAMES_OF_TYPE_STATES_7)
 
 
@@ -141,7 +141,7 @@ def _rename_keys_of_states(
 
 
 def rename_reasons(connection: sqlite3.Connection) -> None:
-    """Rename reasons in the table and in stored JSON. Raises sqlite3.Error. Other text than JSON is unchanged."""
+    """Rename reasons in the table and in stored JSON. Raises sqlite3.Error. Text that is not JSON is unchanged."""
     _rename_reasons(connection, _REASONS_OF_VERSION_5)
 
 

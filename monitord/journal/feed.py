@@ -140,7 +140,7 @@ class JournalFeed:
 
 
 class JournalFeeds:
-    """Owner of the process. `directory`: journal files of another directory than that of this host."""
+    """Owner of the process. `directory`: that of the journal files, if they are not those of this host."""
 
     def __init__(
         self,

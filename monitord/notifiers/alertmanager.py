@@ -89,7 +89,7 @@ class AlertmanagerNotifier(WebhookNotifier):
 def _alerts(
     notification: Notification, message: Message, labels: Mapping[str, str]
 ) -> list[Mapping[str, Any]]:
-    """Return an alert for each severity: the alert with another severity than the notification is resolved."""
+    """Return an alert for each severity: the alert whose severity differs from that of the notification is resolved."""
     is_test = notification.kind is NotificationKind.TEST
     severity_now = Severity.WARNING if is_test else notification.severity
     firing = None if notification.kind.is_closing else severity_now

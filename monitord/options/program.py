@@ -120,7 +120,7 @@ def read_program(table: Table) -> ExecOptions:
     _check_request(table, "directory", directory=directory)
     command = _read_command(table)
     if command:
-        _warn_of_program(table, Path(command[0]))
+        _warn_about_program(table, Path(command[0]))
     if directory.startswith("/"):
         mode, problem = _mode_of(table, Path(directory))
         hint = _permission_hint(problem) or "create it, or correct the path"
@@ -131,7 +131,7 @@ def read_program(table: Table) -> ExecOptions:
     return ExecOptions(command, tuple(environment.items()), hidden, directory)
 
 
-def _warn_of_program(table: Table, program: Path) -> None:
+def _warn_about_program(table: Table, program: Path) -> None:
     mode, problem = _mode_of(table, program)
     hint = _permission_hint(problem) or "install the program, or correct the path"
     if mode is not None:

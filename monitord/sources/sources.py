@@ -229,7 +229,7 @@ class Sources:
     # -- sources ------------------------------------------------------------------------------------------
 
     def _started(self, settings: SourceSettings, present: _SourceEntry | None) -> _SourceEntry:
-        """Run a source that is new, or has other settings than the current one, whose targets it continues."""
+        """Run a source that is new, or whose settings have changed; it then continues with the current targets."""
         source = settings.construct(self._tools)
         if present is not None and not present.is_removed:
             targets = present.targets

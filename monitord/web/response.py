@@ -74,7 +74,7 @@ class StreamResponse:
     _content_type: str | None = "application/octet-stream"
     _cookies: dict[tuple[str, str, str], str] | None = None
     forces_close = False
-    _has_default_fields = True  # no other fields than Content-Length, Content-Type and Date
+    _has_default_fields = True  # no fields other than Content-Length, Content-Type and Date
     _request: RequestInfo | None = None
     _source: AsyncIterator[bytes] | None = None
     ends_with_server = False  # whether a stopping server ends it at once, because it has no end

@@ -28,7 +28,7 @@ after(async () => {
   await site?.close();
 });
 
-// Opens a path, and fails if the browser reports other errors than expected.
+// Opens a path, and fails if the browser reports unexpected errors.
 async function look(path, options, use, complaints = []) {
   const { page, failures, close } = await openPage(browser, options);
   try {

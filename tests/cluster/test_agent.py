@@ -142,7 +142,7 @@ def test_monitors_of_the_host_alert_there_and_are_unknown_when_the_agent_is_lost
         agent.bad["disk"] = Reason.DISK_FULL
         await until(lambda: shown() == ("branch/disk", State.DOWN, Reason.DISK_FULL, State.DOWN))
         await until(lambda: agent.sent == ["DOWN: disk"])
-        # Also while no hub responds, and nothing of it is lost.
+        # Even while no hub responds, and nothing of it is lost.
         cluster.hubs.unreachable |= {FRA, HEL}
         del agent.bad["disk"]
         await until(lambda: agent.sent == ["DOWN: disk", "UP: disk"])

@@ -47,7 +47,7 @@ def details() -> list[str]:
     ]
 
 
-def test_death_of_a_location_is_notified_once_by_the_rest() -> None:
+def test_lost_location_causes_one_notification_of_the_other_nodes() -> None:
     async def main(cluster: Cluster) -> None:
         dead = cluster.nodes.pop("mon4")
         await dead.kill()
@@ -138,7 +138,7 @@ def test_short_outage_of_the_database_is_not_notified() -> None:
     run(main, mon1="fra", mon3="hel", mon4="nyc")
 
 
-def test_difference_of_configurations_is_shown_by_section_and_warned_of_later() -> None:
+def test_difference_of_configurations_is_shown_by_section_and_later_causes_a_warning() -> None:
     async def main(cluster: Cluster) -> None:
         fra, hel = cluster.nodes["mon1"], cluster.nodes["mon3"]
         assert fra.node.view().differences == {}

@@ -143,7 +143,7 @@ async def running(tmp_path: Path, tools: NotifierTools) -> AsyncIterator[Pair]:
 @pytest.mark.parametrize(
     ("is_shared", "notified"), [(True, 1), (False, 3)], ids=["shared_monitor", "monitor_of_each_host"]
 )
-async def test_alert_that_several_nodes_send_to_both_is_notified_once(
+async def test_alert_that_several_nodes_send_to_both_causes_one_notification(
     tmp_path: Path, tools: NotifierTools, is_shared: bool, notified: int
 ) -> None:
     began = SystemClock().now() - timedelta(seconds=5)

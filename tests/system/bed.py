@@ -42,7 +42,7 @@ Completed = subprocess.CompletedProcess[str]
 
 
 class CommandFailedError(AssertionError):
-    """A command ended with another status than expected. Shows its output."""
+    """A command ended with an unexpected status. Shows its output."""
 
     def __init__(self, completed: Completed) -> None:
         self.completed = completed

@@ -22,7 +22,9 @@ group_wait = "500ms"
 """
 
 
-def test_burning_objective_is_notified_once_and_outlives_a_restart(monitord: Installed, sink: Sink) -> None:
+def test_burning_objective_causes_one_notification_and_outlives_a_restart(
+    monitord: Installed, sink: Sink
+) -> None:
     sink.start()
     monitord.configure(WATCHING + FAILING + BURNING)
     monitord.systemctl("reload", "monitord")

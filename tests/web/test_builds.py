@@ -33,7 +33,7 @@ def other_python() -> Path:
             if found.returncode == 0 and found.stdout.strip() != httptools.__version__:
                 return python
     pytest.skip(
-        f"no Python with another httptools than {httptools.__version__}; `make test-newest` makes one"
+        f"no Python with an httptools other than {httptools.__version__}; `make test-newest` makes one"
     )
 
 

@@ -12,7 +12,7 @@ from monitord.net.clock.status import ClockError, ClockStatus
 from monitord.net.dbus.bus import library_problem, system_bus_address
 
 QUERY_WITHIN_S = 2.0
-"""A service on this host responds within milliseconds, or is another service than expected."""
+"""A service on this host responds within milliseconds, or is not the expected service."""
 
 QUERY_KERNEL_EVERY_S = 3600.0
 QUERY_UNSYNCHRONIZED_KERNEL_EVERY_S = 300.0

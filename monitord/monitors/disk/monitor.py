@@ -349,7 +349,7 @@ def _usage(path: str) -> FileSystemUsage:
 
 
 _OTHER_NUMBERS = frozenset({"btrfs", "bcachefs", "overlay"})
-"""File systems whose files have other device numbers than the mount."""
+"""File systems whose files have device numbers that differ from that of the mount."""
 
 
 def _is_of(path: str, mount: Mount) -> bool:

@@ -113,7 +113,7 @@ def _as(kind: type[T], value: object) -> T | None:
 
 
 def name_of(path: str) -> str:
-    """Return the unit name of an object path, in which other characters than letters and digits are escaped."""
+    """Return the unit name of an object path, in which characters other than letters and digits are escaped."""
     return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), path.removeprefix(UNIT_PATH))
 
 

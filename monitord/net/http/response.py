@@ -400,7 +400,7 @@ class ResponseParser:
         return ExchangeError(FailureKind.TOO_LARGE, f"the response has more than {MAX_HEADERS} headers")
 
     def _check_beginning(self, *, is_complete: bool) -> None:
-        """Reject other protocols than HTTP/1 as early as possible: the server may send nothing after its banner."""
+        """Reject protocols other than HTTP/1 as early as possible: the server may send nothing after its banner."""
         beginning = self._rest[: _HTTP2_FRAME_BYTES + 1]
         if len(beginning) < _WORD_BYTES and not is_complete:
             return

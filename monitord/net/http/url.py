@@ -131,7 +131,7 @@ def parse_target(text: str) -> tuple[Target, str | None]:
 def redirect_target(base: Target, location: str) -> Target:
     """Return the target of a Location header (RFC 9110, section 10.2.2). Undecodable bytes are surrogate escapes.
 
-    Three slashes are read as two, as in curl and browsers. Raises ValueError("problem") for other URLs than http and
+    Three slashes are read as two, as in curl and browsers. Raises ValueError("problem") for URLs other than http and
     https: `http+unix` is rejected, so that no server can direct the client to a socket of this host.
     """
     location = location.strip(" \t")

@@ -2,7 +2,7 @@
 
 | left out                                                 | because                                                |
 |----------------------------------------------------------|--------------------------------------------------------|
-| other types than FILE_SYSTEMS                            | kernel interfaces, tmpfs, images that are always full  |
+| types other than FILE_SYSTEMS                            | kernel interfaces, tmpfs, images that are always full  |
 | overlay, except for the root directory of a container    | layers of containers are on a file system of the host  |
 | further mounts of a file system                          | bind mounts and subvolumes share its space             |
 | mounts below an automount                                | a check would keep them mounted                        |

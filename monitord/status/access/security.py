@@ -273,7 +273,8 @@ class Access:
         for origin in request.headers.getall("Origin", ()):
             match = _ORIGIN.fullmatch(origin)
             site = match[1].lower() if match is not None else ""
-            # A reverse proxy may send another Host than its client, so configured names are accepted with every port.
+            # The Host of a reverse proxy may differ from that of its client, so configured names are accepted with
+            # every port.
             is_own_page &= bool(site) and (
                 site == request.host.lower() or host_name(site) in self._policy.allowed_hosts
             )

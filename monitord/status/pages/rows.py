@@ -120,7 +120,7 @@ def _row(record: MonitorRecord) -> Row:
         text_of_times = (
             f"response time from {wording.seconds(min(known_s))} to {wording.seconds(max(known_s))}"
         )
-    # The votes of a cluster for other states than the decided one: "down at nyc".
+    # The votes of a cluster for states other than the decided state: "down at nyc".
     cluster = record.cluster()
     other_views = "" if cluster is None else other_views_text(cluster["locations"], state.effective.value)
     return Row(

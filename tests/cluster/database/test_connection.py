@@ -112,7 +112,7 @@ def test_server_without_verified_certificate_is_known(
     assert ConnectionString(conninfo, environ).unverified_host == host
 
 
-async def test_node_warns_of_a_server_without_verified_certificate(
+async def test_node_warns_about_a_server_without_verified_certificate(
     clock: FakeClock, resolver: Resolver, caplog: pytest.LogCaptureFixture
 ) -> None:
     resolver_of_nothing = resolver_without_queue(lambda name, family: [])

@@ -523,7 +523,7 @@ async def test_engine_without_permission_names_the_drop_in(host: Host) -> None:
     assert "SupplementaryGroups=docker in a drop-in (systemctl edit monitord)" in seen.detail
 
 
-def test_socket_of_podman_needs_another_permission_than_a_group_of_the_service() -> None:
+def test_group_of_the_service_is_not_sufficient_for_the_socket_of_podman() -> None:
     assert "containers.md" in permission_hint("/run/podman/podman.sock")
     assert "SupplementaryGroups" not in permission_hint("/run/podman/podman.sock")
 

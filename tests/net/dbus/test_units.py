@@ -345,7 +345,7 @@ async def test_bus_that_was_never_available_is_a_warning(
     await units.close()
 
 
-async def test_query_without_a_bus_fails_at_once(daemon: Daemon) -> None:
+async def test_query_without_a_bus_fails_immediately(daemon: Daemon) -> None:
     daemon.stop()
     units = Units(daemon.address)
     for _ in range(20):

@@ -235,7 +235,7 @@ async def test_slow_name_resolution_is_a_resolve_timeout() -> None:
     await resolver.close()
 
 
-async def test_query_after_the_deadline_fails_at_once(dns_client: DnsClient) -> None:
+async def test_query_after_the_deadline_fails_immediately(dns_client: DnsClient) -> None:
     async with answering(lambda _: []) as port:
         seen = await failure(dns_client, server(port), deadline=time.monotonic() - 1)
     assert seen.kind is FailureKind.TIMEOUT_RESPONSE

@@ -447,7 +447,7 @@ async def test_received_data_is_limited(client: StreamClient) -> None:
     assert len(outcome.received) < 2 * MAX_RECEIVED_BYTES
 
 
-async def test_deadline_in_the_past_fails_at_once(client: StreamClient) -> None:
+async def test_deadline_in_the_past_fails_immediately(client: StreamClient) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         kind, _ = await failure(client, at(port), ping, deadline=time.monotonic() - 1)
