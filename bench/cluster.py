@@ -8,6 +8,9 @@ of the requests. At the end, all faults and outages end, and the run waits until
 At most one location is impaired at a time (partitioned, or without a daemon that has been ready for a while): a
 majority of three survives no more than that. Daemons are killed in all others as well, as long as one remains there.
 
+With `--agents`, the daemons of the last location are agents, whose hubs are the nodes of the others; instead of the
+database, the location loses these. With `--postgres`, the server is that of another root directory.
+
 Faults and outages follow from the seed, but not their interleaving. With `--quorum any`, each location decides alone:
 this control must fail, or the comparison proves nothing. Hosts are network namespaces in a sandbox (`cluster_network`).
 """
@@ -21,6 +24,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -33,18 +37,22 @@ from pathlib import Path
 from typing import Any
 
 from bench.cluster_judge import BEFORE, Judgement, Outage, Received, judge, received
-from bench.cluster_network import RUN, Network, as_user, sandboxed
+from bench.cluster_network import RUN, Network, as_user, prepare_root, sandboxed
 from bench.cluster_world import PORT, SUBNET, Length, World
 from bench.crashes import Receiver
 from bench.measure import markdown, quantile
 from bench.processes import END_DEADLINE_S, PYTHON, ROOT, START_DEADLINE_S, Manager
 from tests.certificates import Authority
-from tests.servers import serve
+from tests.servers import Peer, serve
 
 LOCATIONS = ("fra", "hel", "nbg")
 NODES_PER_LOCATION = 2
 DATABASE, WORLD, RECEIVER = "db", "world", "receiver"
 DATABASE_PORT = 5432
+API_PORT = 9120
+TUNNEL_PORT = 9200
+"""Of the first hub, on the loopback interface of the agents: they report without TLS to their own host only."""
+TOKEN = "token-of-the-agents-of-the-cluster"
 NEEDED = len(LOCATIONS) // 2 + 1
 FOLDER = RUN / "cluster"
 
@@ -72,11 +80,12 @@ class Setup:
     notifier_locations: Sequence[str] = ()
 
 
-def configuration(world: World, node: "Node", database: str, hook: str, setup: Setup) -> str:
+def configuration(world: World, node: "Node", access: str, hook: str, setup: Setup) -> str:
+    """`access`: the keys of [cluster] that lead to the database or to hubs."""
     return "\n".join(
         [
             '[auto]\nignore = ["host:*", "unit:*"]',
-            f'[cluster]\ndatabase = "{database}"\nlocation = "{node.location}"\nnode = "{node.name}"',
+            f'[cluster]\n{access}\nlocation = "{node.location}"\nnode = "{node.name}"',
             f'alone_after = "{setup.alone_after_s:.0f}s"',
             f'[defaults]\ncheck_every = "{setup.check_every_s:.0f}s"\nretry_every = "1s"',
             f'timeout = "{min(2, setup.check_every_s):.0f}s"',
@@ -88,18 +97,23 @@ def configuration(world: World, node: "Node", database: str, hook: str, setup: S
             f'[notifiers.hook]\ntype = "webhook"\nurl = "{hook}"\ngroup_wait = "200ms"\ntimeout = "1s"',
             "max_messages_per_minute = 600",
             f"locations = {json.dumps(setup.notifier_locations)}" if setup.notifier_locations else "",
-            f'[status]\nsocket = "{node.socket}"',
+            f'[status]\nsocket = "{node.socket}"\nlisten = "{node.address}:{node.port}"',
+            'allowed_hosts = ["127.0.0.1"]',
+            f'[status.tokens.agents]\ntoken = "{TOKEN}"\nrights = "report"',
         ]
     )
 
 
 class Node:
-    """A daemon at a location. `starts`: how often it was started."""
+    """A daemon at a location. `address`, `port`: of its API. `starts`: how often it was started."""
 
-    def __init__(self, name: str, location: str, network: Network) -> None:
-        self.name = name
+    def __init__(self, location: str, number: int, network: Network, address: str, *, is_agent: bool) -> None:
+        self.name = f"{location}{number}"
         self.location = location
-        self.folder = FOLDER / name
+        self.address = address
+        self.port = API_PORT + number
+        self.is_agent = is_agent
+        self.folder = FOLDER / self.name
         self.socket = self.folder / "status.sock"
         self.starts = 0
         self.is_held = False
@@ -187,16 +201,20 @@ class Node:
 
 
 class Database:
-    """A PostgreSQL server, of the newest version that is installed."""
+    """A PostgreSQL server, of the newest version that is installed; `root`: in another root directory."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, root: Path | None = None) -> None:
         address = network.add(DATABASE)
+        top = root or Path("/")
         found = sorted(
-            Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name)
+            (top / "usr/lib/postgresql").glob("*/bin"), key=lambda folder: float(folder.parent.name)
         )
         if not found:
-            raise RuntimeError("PostgreSQL is missing: install the package postgresql")
-        self._programs = found[-1]
+            raise RuntimeError(f"PostgreSQL is missing in {top}: install the package postgresql")
+        if root is not None:
+            prepare_root(root)
+        self._root = root
+        self._programs = "/" / found[-1].relative_to(top)
         self._network = network
         self._folder = FOLDER / DATABASE
         self._folder.mkdir(parents=True)
@@ -208,7 +226,7 @@ class Database:
             str(self._programs / "initdb"),
             *("--no-sync", "--auth=trust", "--username=postgres", f"--pgdata={data}"),
         ]
-        subprocess.run(as_user("postgres", initdb), check=True, stdout=self._log, stderr=self._log)
+        subprocess.run(as_user("postgres", initdb, root), check=True, stdout=self._log, stderr=self._log)
         # The nodes connect to another host only with TLS.
         authority = Authority()
         root = authority.write(self._folder / "root.pem")
@@ -231,7 +249,7 @@ class Database:
     async def start(self) -> None:
         options = ["-D", f"{self._folder}/data", "-k", str(self._folder), "-p", str(DATABASE_PORT)]
         settings = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
-        server = as_user("postgres", [str(self._programs / "postgres"), *options, *settings])
+        server = as_user("postgres", [str(self._programs / "postgres"), *options, *settings], self._root)
         self._process = subprocess.Popen(  # noqa: ASYNC220 - fork takes a millisecond
             self._network.on(DATABASE, server),
             env={"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(self._folder / "notify")},
@@ -276,20 +294,69 @@ class Database:
             await asyncio.to_thread(process.wait, END_DEADLINE_S)
 
 
+class Tunnel:
+    """Connects clients at a location with the API of a node."""
+
+    def __init__(self, network: Network, location: str, node: Node) -> None:
+        self._network = network
+        self._location = location
+        self._node = node
+
+    async def forward(self, peer: Peer) -> None:
+        with self._network.sockets_of(self._location):
+            connection = socket.socket()
+        connection.setblocking(False)
+        try:
+            address = self._node.address, self._node.port
+            await asyncio.get_running_loop().sock_connect(connection, address)
+        except OSError:
+            connection.close()
+            peer.reset()
+            return
+        reader, writer = await asyncio.open_connection(sock=connection)
+        try:
+            async with asyncio.TaskGroup() as copies:
+                copies.create_task(_copy(peer.reader, writer))
+                copies.create_task(_copy(reader, peer.writer))
+        finally:
+            writer.close()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Copy until the end, and pass the end on."""
+    with contextlib.suppress(OSError):
+        while piece := await reader.read(2**16):
+            writer.write(piece)
+            await writer.drain()
+    writer.close()
+
+
 class Cluster:
     """All that takes part in a run."""
 
-    def __init__(self, monitors: int, rng: random.Random, failure_ratio: float) -> None:
+    def __init__(
+        self,
+        monitors: int,
+        rng: random.Random,
+        failure_ratio: float,
+        *,
+        with_agents: bool = False,
+        postgres: Path | None = None,
+    ) -> None:
+        """`with_agents`: those of the last location. `postgres`: the root directory of the server."""
         self.network = Network()
-        subnets = {self.network.add(name).rpartition(".")[0]: name for name in LOCATIONS}
-        self.database = Database(self.network)
+        addresses = {name: self.network.add(name) for name in LOCATIONS}
+        subnets = {address.rpartition(".")[0]: name for name, address in addresses.items()}
+        self.database = Database(self.network, postgres)
         for name in (WORLD, RECEIVER):
             self.receiver_address = self.network.add(name)
         self.network.add_addresses(WORLD, SUBNET)
         self.world = World(monitors, {name: subnet for subnet, name in subnets.items()}, rng)
         self.receiver = Receiver(random.Random(rng.random()), failure_ratio)
+        self.agents = LOCATIONS[-1] if with_agents else None
+        """The location whose daemons are agents."""
         self.nodes = [
-            Node(f"{location}{number}", location, self.network)
+            Node(location, number, self.network, addresses[location], is_agent=location == self.agents)
             for location in LOCATIONS
             for number in range(1, NODES_PER_LOCATION + 1)
         ]
@@ -308,8 +375,12 @@ class Cluster:
             with self.network.sockets_of(RECEIVER):
                 hook = await stack.enter_async_context(serve(self.receiver.answer, host="0.0.0.0"))
             url = f"http://{self.receiver_address}:{hook.port}/"
+            hubs = await self._open_tunnels(stack) if self.agents is not None else []
             for node in self.nodes:
-                node.config.write_text(configuration(self.world, node, self.database.conninfo, url, setup))
+                access = f'database = "{self.database.conninfo}"'
+                if node.is_agent:
+                    access = f'hub = {json.dumps(hubs)}\ntoken = "{TOKEN}"'
+                node.config.write_text(configuration(self.world, node, access, url, setup))
             stack.push_async_callback(self.database.stop)
             await self.database.start()
             await self.nodes[0].initialize()
@@ -325,6 +396,17 @@ class Cluster:
                 watching.cancel()
             for node in self.nodes:
                 await node.terminate()
+
+    async def _open_tunnels(self, stack: contextlib.AsyncExitStack) -> list[str]:
+        """Forward connections from the loopback interface of the agents to the hubs, and return their addresses."""
+        assert self.agents is not None
+        urls = []
+        for port, hub in enumerate((node for node in self.nodes if not node.is_agent), TUNNEL_PORT):
+            tunnel = Tunnel(self.network, self.agents, hub)
+            with self.network.sockets_of(self.agents):
+                await stack.enter_async_context(serve(tunnel.forward, host="127.0.0.1", port=port))
+            urls.append(f"http://127.0.0.1:{port}")
+        return urls
 
     async def _watch(self) -> None:
         while True:
@@ -469,7 +551,7 @@ class Chaos:
                     self._note(Fault.DATABASE_GONE)
                     await self._cut([(name, DATABASE) for name in LOCATIONS], DATABASE_AWAY_S)
                 case Fault.NO_DATABASE as fault:
-                    await self._cut_location(fault, DATABASE)
+                    await self._cut_location(fault)
                 case fault:
                     await self._cut_location(fault, WORLD, RECEIVER)
 
@@ -495,10 +577,14 @@ class Chaos:
         note("database started")
 
     async def _cut_location(self, fault: Fault, *others: str) -> None:
+        """Without `others`: cut it off from the database, or its agents from their hubs."""
         await until(lambda: len(self.cluster.impaired()) <= 1, START_DEADLINE_S)
         location = self.rng.choice(sorted(self.cluster.impaired()) or LOCATIONS)
         self._note(fault, location)
         self.cluster.cut_location = location
+        if not others:
+            hubs = [name for name in LOCATIONS if name != location]
+            others = tuple(hubs) if location == self.cluster.agents else (DATABASE,)
         try:
             await self._cut([(location, other) for other in others], PARTITION_S)
         finally:
@@ -552,6 +638,9 @@ class Options:
     with_faults: bool = True
     outages_per_s: float = 1.0
     failure_ratio: float = 0.1
+    with_agents: bool = False
+    postgres: str | None = None
+    """The root directory of the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -572,7 +661,13 @@ class Run:
 async def trial(options: Options) -> Run:
     """Run a cluster. Only in a sandbox."""
     rng = random.Random(options.seed)
-    cluster = Cluster(options.monitors, rng, options.failure_ratio)
+    cluster = Cluster(
+        options.monitors,
+        rng,
+        options.failure_ratio,
+        with_agents=options.with_agents,
+        postgres=None if options.postgres is None else Path(options.postgres),
+    )
     async with cluster.running(Setup(options.check_every_s, options.quorum)):
         note("all daemons serve")
         chaos = Chaos(cluster, random.Random(rng.random()), time.monotonic() + options.seconds)
@@ -666,6 +761,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quorum", default="majority", help='"any" is the control')
     parser.add_argument("--check-every", type=float, default=CHECK_EVERY_S, metavar="SECONDS")
     parser.add_argument("--no-faults", action="store_true", help="only outages")
+    parser.add_argument("--agents", action="store_true", help="those of one location report to the others")
+    parser.add_argument("--postgres", type=Path, metavar="DIR", help="the root directory of another release")
     parser.add_argument("--keep", type=Path, help="a folder for the logs of the daemons")
 
 
@@ -679,6 +776,8 @@ def main(options: argparse.Namespace) -> str:
             options.quorum,
             options.check_every,
             with_faults=not options.no_faults,
+            with_agents=options.agents,
+            postgres=None if options.postgres is None else str(options.postgres.absolute()),
         )
         runs.append(run(chosen, None if options.keep is None else options.keep / f"seed-{seed}"))
     return table(runs)

@@ -51,12 +51,27 @@ def why_no_sandbox() -> str | None:
     return None if done.returncode == 0 else f"no network namespaces: {done.stderr.strip()}"
 
 
-def as_user(name: str, command: Sequence[str | Path]) -> list[str]:
+def as_user(name: str, command: Sequence[str | Path], root: Path | None = None) -> list[str]:
     """Return the command that runs with the id of this user in its own user namespace, owning the files of root.
 
-    For programs that refuse to run as root.
+    For programs that refuse to run as root. `root`: the root directory of the command, as `prepare_root` leaves it.
     """
-    return ["unshare", "--user", f"--map-user={name}", f"--map-group={name}", *map(str, command)]
+    options = ["--user", f"--map-user={name}", f"--map-group={name}"]
+    return ["unshare", *options, *([] if root is None else [f"--root={root}"]), *map(str, command)]
+
+
+def prepare_root(root: Path) -> None:
+    """Give the programs of another root directory devices, the users, and /run of this one. Only in a sandbox."""
+    for name in ("dev", "proc", "run"):
+        (root / name).mkdir(exist_ok=True)
+        _mount("--rbind", f"/{name}", root / name)
+    for name in ("etc/passwd", "etc/group"):
+        (root / name).touch()
+        _mount("--bind", f"/{name}", root / name)
+
+
+def _mount(option: str, source: str, target: Path) -> None:
+    subprocess.run(["mount", option, source, str(target)], check=True)
 
 
 class Network:
