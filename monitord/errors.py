@@ -107,7 +107,11 @@ class ClusterError(MonitordError):
     """The database of the cluster does not respond, or cannot be used as it is."""
 
 
-class NodeNameError(ClusterError):
+class NotMemberError(ClusterError):
+    """This node cannot take part in the cluster, in which others do."""
+
+
+class NodeNameError(NotMemberError):
     """Another daemon takes part in the cluster under the name of this node."""
 
 

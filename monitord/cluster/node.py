@@ -55,7 +55,7 @@ from monitord.dispatch.entry import MonitorEntry
 from monitord.dispatch.pipeline import Pipeline
 from monitord.dispatch.schedule import FIRST_CHECK_WITHIN_S
 from monitord.dispatch.state import ClusterState
-from monitord.errors import ClusterError, NodeNameError
+from monitord.errors import ClusterError, NodeNameError, NotMemberError
 from monitord.explanation import users_of_location
 from monitord.journal_events import JournalEvent
 from monitord.model import State
@@ -166,7 +166,7 @@ class ClusterNode:
         self._failing_since_s: float | None = None
         self._failing_since: datetime | None = None
         self._error: str | None = None
-        self._conflict_since_s: float | None = None
+        self._excluded_since_s: float | None = None
         self._is_reached = False
         self._logged_live: frozenset[str] | None = None
         self._latency_s: float | None = None
@@ -194,8 +194,8 @@ class ClusterNode:
                 await self._database.open()
                 began_s = self._clock.monotonic_s()
                 self._apply_membership(await self._database.beat(self._describe(), ()), began_s)
-        except NodeNameError as error:
-            self._record_conflict(error)
+        except NotMemberError as error:
+            self._record_exclusion(error)
         except (ClusterError, TimeoutError) as error:
             await self._record_failure(error)
         except Exception as error:
@@ -277,8 +277,8 @@ class ClusterNode:
         except BaseException as error:
             self._parts.votes.put_back(votes)
             self._parts.host.put_back(host)
-            if isinstance(error, NodeNameError):
-                self._record_conflict(error)
+            if isinstance(error, NotMemberError):
+                self._record_exclusion(error)
                 return
             if isinstance(error, Exception):
                 # After a bug as well: a node that cannot report must not stay silent.
@@ -360,12 +360,10 @@ class ClusterNode:
             self._watching_since_s = self._decided_all_at_s = now_s
         self._membership_at_s, self._is_reached = began_s, True
         self._parts.heartbeats.note_membership(membership, began_s)
-        if self._conflict_since_s is not None:
-            if now_s - self._conflict_since_s >= CONFLICT_AFTER_S:
-                log.log(
-                    NOTICE, "this node takes part in the cluster, because no other daemon has its name now"
-                )
-            self._conflict_since_s = self._error = None
+        if self._excluded_since_s is not None:
+            if self._error is not None:
+                log.log(NOTICE, "this node takes part in the cluster now")
+            self._excluded_since_s = self._error = None
         if self._failing_since_s is not None:
             log.log(
                 NOTICE,
@@ -425,16 +423,17 @@ class ClusterNode:
 
     # -- failures of the database -------------------------------------------------------------------------
 
-    def _record_conflict(self, error: NodeNameError) -> None:
-        """Record that another live daemon has the name of this node.
+    def _record_exclusion(self, error: NotMemberError) -> None:
+        """Record that only other nodes can use the tables, or that another live daemon has the name of this node.
 
-        Until it has ended, this node does not take part, not even in alone mode: the cluster notifies.
+        Until this has ended, this node does not take part, not even in alone mode: the cluster notifies.
         """
         now_s = self._clock.monotonic_s()
         self._settling, self._is_reached = observed(self._settling, None, now_s), False
-        if self._conflict_since_s is None:
-            self._conflict_since_s = now_s
-        if now_s - self._conflict_since_s >= CONFLICT_AFTER_S and self._error != str(error):
+        if self._excluded_since_s is None:
+            self._excluded_since_s = now_s
+        delay_s = CONFLICT_AFTER_S if isinstance(error, NodeNameError) else 0.0
+        if now_s - self._excluded_since_s >= delay_s and self._error != str(error):
             self._error = str(error)
             log.error("this node does not take part in the cluster: %s", error)
 

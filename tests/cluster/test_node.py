@@ -12,10 +12,11 @@ from monitord.alerts import AlertRoute
 from monitord.alerts.outbox import DeliveryStatus
 from monitord.cluster.sharding import owner, shard_of
 from monitord.cluster.view import UnknownLocation
+from monitord.errors import ClusterError, NotMemberError
 from monitord.model import Reason, State
 from monitord.notifiers import Message, NotificationKind
 from tests.alerts.fakes import FakeNotifier, alert_settings, fail_delivery, nothing
-from tests.cluster.worlds import Cluster, NodeWorld, until
+from tests.cluster.worlds import ALONE_AFTER_S, Cluster, NodeWorld, until
 from tests.fakes import FakeClock, run_in_fake_time
 
 Main = Callable[[Cluster], Awaitable[None]]
@@ -840,6 +841,30 @@ def test_node_whose_heartbeats_fail_by_a_bug_notifies_alone() -> None:
         await until(lambda: cluster.nodes["fra"].sent == ["DOWN: web"])
         cluster.nodes["fra"].database.bug = None
         await until(lambda: cluster.nodes["fra"].node.view().alone_since is None)
+
+    run(main, "ams", "fra", "hel")
+
+
+def test_node_that_cannot_use_the_tables_is_alone_only_without_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main(cluster: Cluster) -> None:
+        fra = cluster.nodes["fra"]
+        fra.database.bug = NotMemberError("the tables have version 1", hint="run monitorctl cluster init")
+        cluster.fail("fra", "ams", "hel")
+        await until(lambda: cluster.sent == ["DOWN: web"])
+        await asyncio.sleep(3 * ALONE_AFTER_S)
+        assert fra.node.view().alone_since is None
+        problem = "the tables have version 1; run monitorctl cluster init"
+        assert caplog.text.count(f"this node does not take part in the cluster: {problem}") == 1
+        assert fra.node.view().database.error == problem
+        cluster.fail()
+        await until(lambda: cluster.sent == ["DOWN: web", "UP: web"])
+        fra.database.bug = ClusterError("the tables have version 1")
+        await until(lambda: fra.node.view().alone_since is not None, ALONE_AFTER_S + 10)
+        fra.database.bug = None
+        await until(lambda: fra.node.view().alone_since is None and cluster.states() == {State.UP})
+        assert cluster.sent == ["DOWN: web", "UP: web"]
 
     run(main, "ams", "fra", "hel")
 

@@ -25,6 +25,8 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import psycopg
+
 from monitord.alerts.action_links import KEY_BYTES
 from monitord.clock import Clock
 from monitord.cluster.database.connection import (
@@ -34,7 +36,8 @@ from monitord.cluster.database.connection import (
     ConnectionString,
     Session,
 )
-from monitord.errors import ClusterError
+from monitord.cluster.database.statements import HAS_LIVE_NODE
+from monitord.errors import ClusterError, NotMemberError
 from monitord.net.base.resolver import Resolver
 
 SCHEMA_VERSION = 1
@@ -272,7 +275,25 @@ async def initialize(conninfo: str, clock: Clock, resolver: Resolver) -> Initial
 
 
 async def check(connection: Connection) -> None:
-    """Raise ClusterError unless the tables can be used by this release."""
+    """Raise ClusterError unless this node can use the tables; NotMemberError if other nodes use them."""
+    try:
+        await _check(connection)
+    except ClusterError as error:
+        if await _are_used(connection):
+            raise NotMemberError(error.message, hint=error.hint) from None
+        raise
+
+
+async def _are_used(connection: Connection) -> bool:
+    """Whether the tables, which may be those of another release, have a live node."""
+    try:
+        row = await (await connection.execute(HAS_LIVE_NODE)).fetchone()
+    except psycopg.Error:
+        return False
+    return row == (True,)
+
+
+async def _check(connection: Connection) -> None:
     await check_server(connection)
     version, readable_by = await _versions(connection)
     if version < SCHEMA_VERSION:

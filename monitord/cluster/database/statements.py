@@ -9,6 +9,8 @@ _STATES = ", ".join(sorted(f"'{state.value}'" for state in CONCLUSIVE))
 _RECENT = f"seen_at BETWEEN now() - interval '{LIVE_S} seconds' AND now() + interval '{LIVE_S} seconds'"
 _LIVE = f"is_ready AND {_RECENT}"
 
+HAS_LIVE_NODE = f"SELECT EXISTS (SELECT 1 FROM node WHERE role = 'node' AND {_LIVE})"
+
 # Another daemon with the name of this node holds the name. A heartbeat claims it.
 _HAS_NAME = "NOT EXISTS (SELECT 1 FROM node WHERE name = %(node)s AND run <> %(run)s)"
 

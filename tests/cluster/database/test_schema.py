@@ -7,7 +7,7 @@ import pytest
 
 from monitord.cluster.database import ClusterDatabase, initialize, schema
 from monitord.cluster.database.schema import SCHEMA_VERSION, TABLES
-from monitord.errors import ClusterError
+from monitord.errors import ClusterError, NotMemberError
 from monitord.model import State
 from monitord.net.base.resolver import Resolver
 from tests.certificates import Authority
@@ -124,6 +124,29 @@ async def test_tables_of_another_release(
             await database.open()
         assert caught.value.hint == message
     await database.close()
+
+
+async def test_unusable_tables_of_live_nodes(
+    connect: Connect, conninfo: str, sql: Sql, clock: FakeClock, resolver: Resolver
+) -> None:
+    other = await connect()
+    await other.beat(node("fra1"), [])
+    sql("UPDATE schema_version SET version = 99, readable_by = 99")
+
+    async def attempt() -> ClusterError:
+        database = ClusterDatabase(conninfo, clock, resolver)
+        with pytest.raises(ClusterError) as caught:
+            await database.open()
+        await database.close()
+        assert caught.value.hint == "upgrade monitord on this node"
+        return caught.value
+
+    assert isinstance(await attempt(), NotMemberError)
+    sql("UPDATE node SET seen_at = seen_at - interval '60 seconds'")
+    assert not isinstance(await attempt(), NotMemberError)
+    # The node of another release has another table, too.
+    sql("ALTER TABLE node RENAME TO member")
+    assert not isinstance(await attempt(), NotMemberError)
 
 
 async def test_newer_tables_are_not_changed(
