@@ -122,7 +122,10 @@ class Assignment:
         self.membership = membership
         if keeps_shards:
             return ()
-        deciding = membership.deciding_nodes()
+        deciding = set(membership.deciding_nodes())
+        if not self._is_agent and self.node in membership.live_nodes():
+            # Even if its decisions fail: the others decide the same, until it succeeds again.
+            deciding.add(self.node)
         of_location = {self.node, *membership.checking_nodes(self.location)}
         nodes = {self.node, *membership.checking_nodes(self.location, includes_agents=False)}
         if self._divided_among == (deciding, of_location, nodes):

@@ -197,7 +197,7 @@ class Delivering:
 
     async def _claim(self) -> None:
         node = self._assignment.node
-        if node not in self._assignment.membership.deciding_nodes():
+        if node not in self._assignment.membership.live_nodes():
             return
         if self._clock.monotonic_s() < self._claim_from_s:
             return

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any, Literal
 
 from monitord.model import Reason, State
+from monitord.monitors.cluster_facts import MAX_DECISION_LAG_S
 from monitord.monitors.heartbeat.shared import HeartbeatFacts
 from monitord.notifiers import Notification
 
@@ -116,8 +117,13 @@ class Membership:
         return tuple(node.name for node in self.nodes if node.is_live)
 
     def deciding_nodes(self) -> tuple[str, ...]:
-        """The names of the live nodes that decide and deliver: those with access to the database."""
-        return tuple(node.name for node in self.nodes if node.is_live and node.role is Role.NODE)
+        """The names of the live nodes with access to the database, among which the decisions are divided.
+
+        A node whose decisions fail or take too long is not among them, unless this applies to all.
+        """
+        able = [node for node in self.nodes if node.is_live and node.role is Role.NODE]
+        prompt = [node for node in able if node.decision_lag_s <= MAX_DECISION_LAG_S]
+        return tuple(node.name for node in prompt or able)
 
     def checking_nodes(self, location: str, *, includes_agents: bool = True) -> tuple[str, ...]:
         """The names of the live nodes, and of the live agents, that share the checks of a location."""

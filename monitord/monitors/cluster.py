@@ -27,7 +27,7 @@ from monitord.config import Table, check_location
 from monitord.health import HealthPolicy
 from monitord.model import FieldValue, Observation, Reason
 from monitord.monitors.base import CLUSTER, Monitor, Stopwatch
-from monitord.monitors.cluster_facts import ClusterFacts, NodeFacts
+from monitord.monitors.cluster_facts import MAX_DECISION_LAG_S, ClusterFacts, NodeFacts
 from monitord.text import counted, first_of, joined
 
 CHECK_EVERY_S = 10.0
@@ -36,7 +36,6 @@ SHORTEST_GRACE_S = 10.0
 """A node without a heartbeat for this time no longer has a vote (`cluster.model.LIVE_S`)."""
 MAX_CLOCK_OFFSET_S = 2.0
 MAX_DATABASE_LATENCY_S = 1.0
-MAX_DECISION_LAG_S = 30.0
 MAX_DIFFERING_S = 600.0
 """A rolling reload takes less."""
 MAX_SHOWN = 5

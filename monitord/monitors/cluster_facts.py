@@ -4,6 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+MAX_DECISION_LAG_S = 30.0
+"""A live node that has not compared all votes with its decisions for longer is reported, and the others decide."""
+
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:

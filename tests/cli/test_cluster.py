@@ -67,6 +67,14 @@ def test_nodes_and_locations_are_listed() -> None:
     ]
 
 
+def test_node_that_does_not_decide_is_a_problem() -> None:
+    line = "mon3 has not compared the votes with its decisions for 1m: see its journal"
+    slow = replace(NODES[2], decision_lag_s=60.0)
+    assert line in shown(replace(VIEW, membership=Membership((*NODES[:2], slow, NODES[3]))))
+    stopped = replace(slow, is_ready=False)
+    assert line not in shown(replace(VIEW, membership=Membership((*NODES[:2], stopped, NODES[3]))))
+
+
 def test_agents_are_marked_and_need_not_have_the_same_monitors() -> None:
     agent = node("branch1", "branch", role=Role.AGENT, configuration="other")
     lines = shown(replace(VIEW, membership=Membership((NODES[0], *NODES[2:], agent))))

@@ -138,9 +138,9 @@ class FakeDatabase:
     """The operations of one node, which cannot reach the server while it `is_disconnected`.
 
     `hides_others`: it sees no other node. `disconnects_at`: the operation and whether it takes effect before the
-    connection is lost permanently. `bug`: raised by heartbeats. `round_trip_s`: the duration of a statement; those of a
-    session wait for each other. `holds_answers`: the node is stopped, so that it does not read the answer to a
-    heartbeat until this is set.
+    connection is lost permanently. `bug`: raised by heartbeats; `tally_bug`: by decisions. `round_trip_s`: the
+    duration of a statement; those of a session wait for each other. `holds_answers`: the node is stopped, so that it
+    does not read the answer to a heartbeat until this is set.
     """
 
     def __init__(self, server: FakeServer) -> None:
@@ -149,6 +149,7 @@ class FakeDatabase:
         self.hides_others = False
         self.disconnects_at: tuple[str, bool] | None = None
         self.bug: Exception | None = None
+        self.tally_bug: Exception | None = None
         self.round_trip_s = 0.0
         self.holds_answers: asyncio.Event | None = None
         self._sessions: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -304,6 +305,8 @@ class FakeDatabase:
         after: str = "",
     ) -> Tally:
         await self._reach()
+        if self.tally_bug is not None:
+            raise self.tally_bug
         server, live = self.server, self.server.live_locations()
         names = {name for name, location in server.votes if location in live}
         candidates = []

@@ -869,6 +869,29 @@ def test_node_that_cannot_use_the_tables_is_alone_only_without_the_others(
     run(main, "ams", "fra", "hel")
 
 
+def test_other_nodes_decide_for_a_live_node_whose_decisions_fail() -> None:
+    names = tuple(f"web-{number}" for number in range(12))
+
+    async def main(cluster: Cluster) -> None:
+        broken = cluster.nodes["fra"]
+        owned = [name for name in names if broken.node._assignment.is_decided_here(name)]
+        broken.database.tally_bug = RuntimeError("no error of the database")
+        cluster.fail(*cluster.nodes, monitor=owned[0])
+        await until(lambda: cluster.states(owned[0]) == {State.DOWN}, 60)
+        assert cluster.server.is_live("fra")
+        await asyncio.sleep(120)
+        # It is reported until it decides again, and then has its share again.
+        (lag_s,) = [node.decision_lag_s for node in cluster.server.members() if node.name == "fra"]
+        assert lag_s > 120
+        others = [cluster.nodes[name].node._assignment for name in ("ams", "hel")]
+        assert all(any(other.is_decided_here(name) for other in others) for name in owned)
+        broken.database.tally_bug = None
+        await asyncio.sleep(20)
+        assert not any(other.is_decided_here(name) for other in others for name in owned)
+
+    run(main, "ams", "fra", "hel", monitors=names)
+
+
 def test_bug_in_the_decision_on_a_monitor_does_not_affect_the_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -20,6 +20,7 @@ from monitord.text import counted, joined, plain
 from monitord.units import approximate_duration
 
 LARGE_OFFSET_S = 2.0
+MAX_DECISION_LAG_S = 30.0
 """The clocks of nodes and database should not differ by more."""
 
 
@@ -106,6 +107,9 @@ def _node_problems(nodes: list[Json]) -> Iterator[str]:
             )
         if abs(node["clock_offset_s"]) > LARGE_OFFSET_S:
             yield f"{name}: its clock differs by {node['clock_offset_s']:+.1f} s from that of the database"
+        if node["status"] == "live" and node["decision_lag_s"] > MAX_DECISION_LAG_S:
+            age = approximate_duration(node["decision_lag_s"])
+            yield f"{name} has not compared the votes with its decisions for {age}: see its journal"
         if node["is_isolated"]:
             yield f"{name} is isolated: nearly all of its network checks fail"
         if node["configuration_differences"] is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from monitord.explanation import configuration_differences_text, quorum_text
 from monitord.model import Reason, State
 from monitord.monitors import MonitorSettings
+from monitord.monitors.cluster_facts import MAX_DECISION_LAG_S
 from monitord.status.model.cluster import (
     MonitorVotes,
     cluster_json,
@@ -196,6 +197,8 @@ def _node(node: Mapping[str, Any]) -> NodeRow:
     offset_s, problems = node["clock_offset_s"], []
     if abs(offset_s) > LARGE_OFFSET_S:
         problems.append("its clock differs from that of the database")
+    if node["status"] == "live" and node["decision_lag_s"] > MAX_DECISION_LAG_S:
+        problems.append("has not compared the votes with its decisions for a while: see its journal")
     if node["configuration_differences"] is not None:
         differences = configuration_differences_text(node["configuration_differences"])
         problems.append(f"its configuration differs from that of this node: {differences}")

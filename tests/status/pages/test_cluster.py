@@ -57,6 +57,12 @@ async def test_daemon_shows_the_nodes() -> None:
     assert "PostgreSQL 15.8, available, a heartbeat takes 3.1 ms, 2 notifications queued" in text
 
 
+async def test_daemon_shows_nodes_that_do_not_decide() -> None:
+    slow = replace(NODES[2], decision_lag_s=60.0)
+    view = replace(VIEW, membership=Membership((*NODES[:2], slow)))
+    assert "has not compared the votes with its decisions for a while" in await page("/daemon", view)
+
+
 async def test_daemon_shows_the_differences_of_a_configuration() -> None:
     view = replace(VIEW, differences={"mon2": ConfigurationDifferences(changed=("monitors.api",), total=1)})
     assert "its configuration differs from that of this node: monitors.api differs" in await page(
