@@ -200,8 +200,9 @@ def _notifier_type(table: Table) -> type[Notifier[Any]] | None:
         )
         return None
     if notifier_class is None:
-        known = ", ".join(notifier_type_names())
-        table.error("type", f"{value_text(name)} is not a notifier type", f"write one of: {known}")
+        known = notifier_type_names()
+        hint = did_you_mean(name, known, show=value_text) or f"write one of: {', '.join(known)}"
+        table.error("type", f"{value_text(name)} is not a notifier type", hint)
     return notifier_class
 
 

@@ -13,6 +13,7 @@ from monitord.cli.parsing import state
 from monitord.cli.selection import add_tag_option, check_tags, nothing_matches_error
 from monitord.errors import ControlError
 from monitord.model import Json
+from monitord.text import did_you_mean
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -122,9 +123,8 @@ def _check_selection(client: Client, options: argparse.Namespace, monitors: Sequ
     types = sorted({monitor["type"] for monitor in known})
     for name in options.type:
         if name not in types:
-            raise ControlError(
-                f"no monitor has the type {name!r}", hint=f"known types are {', '.join(types)}"
-            )
+            hint = did_you_mean(name, types) or f"existing types: {', '.join(types)}"
+            raise ControlError(f"no monitor has the type {name!r}", hint=hint)
     of_type = [monitor for monitor in known if not options.type or monitor["type"] in options.type]
     if not any(set(options.tag).issubset(monitor["tags"]) for monitor in of_type):
         raise nothing_matches_error([], options.tag)
