@@ -1,14 +1,17 @@
 """Time of the operations of a cluster on its database, with 100,000 monitors at 3 locations in a real server.
 
-    /usr/bin/python3 -m bench.cluster_sql [--monitors 100000] [--repeat 20]
-
 The server of Debian runs in a temporary directory. The figures are those of the whole operation as a node sees it:
 statement, transfer and conversion.
+
+In the end, all votes become down. "Decision of all": one node counts them, page by page, and writes all decisions,
+without the evaluation of alerts. After that all votes agree with the decisions again, which are not up now: first with
+the statistics of the server from before, then with those of the autovacuum.
 """
 
 import argparse
 import asyncio
 import statistics
+import sys
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
@@ -17,8 +20,10 @@ from random import Random
 
 import psycopg
 
+from bench.measure import markdown
 from monitord.clock import Clock, SystemClock
 from monitord.cluster.database import ClusterDatabase, initialize
+from monitord.cluster.deciding import DECISIONS_PER_TRANSACTION
 from monitord.cluster.model import ClusterDecision, NewDecision, Node, Vote
 from monitord.cluster.sharding import owned_shards
 from monitord.model import Reason, State
@@ -41,11 +46,8 @@ FILL = (
     f" location || '1', now(), now() - interval '1 hour' FROM {_NAMES}, unnest(%(locations)s::text[]) AS location",
     "VACUUM ANALYZE",
 )
-ALL_DOWN = (
-    "UPDATE monitord.vote SET state = 'down'",
-    "UPDATE monitord.decision SET state = 'down'",
-    "VACUUM ANALYZE",
-)
+ALL_VOTES_DOWN = "UPDATE monitord.vote SET state = 'down'"
+AUTOVACUUM = "VACUUM ANALYZE"
 
 
 class Measurement:
@@ -59,6 +61,7 @@ class Measurement:
         random = Random(1)
         self._some = [f"monitor-{random.randint(1, monitors)}" for _ in range(min(MANY, monitors))]
         self._decisions: dict[str, ClusterDecision] = {}
+        self.rows: list[tuple[str, str, str]] = []
 
     async def heartbeat(self, names: Sequence[str] = (), minute: int = 0) -> None:
         since = self._began_at + timedelta(minutes=minute)
@@ -71,15 +74,19 @@ class Measurement:
     async def time(
         self, name: str, operation: Callable[[int], Awaitable[object]], times: int | None = None
     ) -> None:
-        """Print the times of an operation, which gets the number of its run."""
+        """Measure the times of an operation, which gets the number of its run."""
         durations_ms = []
         for number in range(times or self._repeat):
-            for node in self._nodes:
-                await self._database.beat(node, [])
+            await self._beat()
             began_s = time.perf_counter()
             await operation(number)
             durations_ms.append((time.perf_counter() - began_s) * 1000)
-        print(f"{name:56}{statistics.median(durations_ms):10.1f}{max(durations_ms):10.1f}", flush=True)
+        self.rows.append((name, f"{statistics.median(durations_ms):.1f}", f"{max(durations_ms):.1f}"))
+        print(*self.rows[-1], sep=": ", file=sys.stderr, flush=True)
+
+    async def _beat(self) -> None:
+        for node in self._nodes:
+            await self._database.beat(node, [])
 
     async def time_tallies(self, suffix: str) -> None:
         own, few = owned_shards("fra1", NODES), self._some[:CHANGED]
@@ -103,6 +110,23 @@ class Measurement:
         if not await self._database.decide("fra1", [NewDecision(before, after)]):
             raise RuntimeError(f"the decision on {name} was not written")
 
+    async def decide_all(self) -> None:
+        after: str | None = ""
+        while after is not None:
+            await self._beat()
+            tally = await self._database.tally("fra1", None, None, after)
+            after = tally.next_after
+            for start in range(0, len(tally.candidates), DECISIONS_PER_TRANSACTION):
+                batch = []
+                for candidate in tally.candidates[start : start + DECISIONS_PER_TRANSACTION]:
+                    before = candidate.decision
+                    assert before is not None
+                    state = candidate.votes[0].state
+                    batch.append(
+                        NewDecision(before, replace(before, state=state, version=before.version + 1))
+                    )
+                await self._database.decide("fra1", batch)
+
     async def run(self, execute: Callable[[Sequence[str]], None]) -> None:
         few = self._some[:CHANGED]
         await self.time("first changes: all rows", lambda _: self._database.changes(), 1)
@@ -115,11 +139,15 @@ class Measurement:
         await self.time("decision", self.decide)
         await self.time(f"heartbeat with {MANY} votes", lambda _: self.heartbeat(self._some), 1)
         await self.time_tallies(f"{MANY} differ")
-        execute(ALL_DOWN)
+        execute((ALL_VOTES_DOWN,))
+        await self.time_tallies("all have just changed")
+        await self.time("decision of all", lambda _: self.decide_all(), 1)
+        await self.time_tallies("all down, as decided, before autovacuum")
+        execute((AUTOVACUUM,))
         await self.time_tallies("all down, as decided")
 
 
-async def measure(conninfo: str, monitors: int, repeat: int) -> None:
+async def measure(conninfo: str, monitors: int, repeat: int) -> list[tuple[str, str, str]]:
     clock, resolver = SystemClock(), Resolver()
     await initialize(conninfo, clock, resolver)
 
@@ -132,21 +160,21 @@ async def measure(conninfo: str, monitors: int, repeat: int) -> None:
     execute(FILL)
     database = ClusterDatabase(conninfo, clock, resolver)
     await database.open()
-    print(f"{monitors} monitors, {len(LOCATIONS)} locations\n{'':56}{'p50 ms':>10}{'most ms':>10}")
-    await Measurement(database, clock, monitors, repeat).run(execute)
+    measurement = Measurement(database, clock, monitors, repeat)
+    await measurement.run(execute)
     await database.close()
     await resolver.close()
+    return measurement.rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Time of the operations of a cluster on its database.")
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--monitors", type=int, default=100_000)
     parser.add_argument("--repeat", type=int, default=20)
-    arguments = parser.parse_args()
-    with postgresql() as server:
+
+
+def main(options: argparse.Namespace) -> str:
+    # Autovacuum would begin at any time between the measurements.
+    with postgresql("-c", "autovacuum=off") as server:
         conninfo = f"host=127.0.0.1 port={server.port} user=postgres password={PASSWORD} dbname=postgres"
-        asyncio.run(measure(conninfo, arguments.monitors, arguments.repeat))
-
-
-if __name__ == "__main__":
-    main()
+        rows = asyncio.run(measure(conninfo, options.monitors, options.repeat))
+    return markdown((f"{options.monitors} monitors, {len(LOCATIONS)} locations", "p50, ms", "max, ms"), rows)

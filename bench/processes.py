@@ -42,14 +42,18 @@ exec "$@"
 
 @contextmanager
 def running(
-    command: Command, folder: Path, name: str, environment: dict[str, str] | None = None
+    command: Command,
+    folder: Path,
+    name: str,
+    environment: dict[str, str] | None = None,
+    directory: Path = ROOT,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run the command, with standard error in a file. Raises RuntimeError if it has ended before the block does."""
     errors = folder / f"{name}.stderr"
     with errors.open("wb") as stderr:
         process = subprocess.Popen(
             list(map(str, command)),
-            cwd=ROOT,
+            cwd=directory,
             env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -147,11 +151,12 @@ class Launch:
     manager: Manager
     socket_path: Path
     errors: Path
+    source: Path
 
 
 @contextmanager
-def launch(folder: Path, config: str, *, journal: Path) -> Iterator[Launch]:
-    """Prepare starts of monitord with `config`, without [status].
+def launch(folder: Path, config: str, *, journal: Path, source: Path = ROOT) -> Iterator[Launch]:
+    """Prepare starts of monitord from the directory `source` with `config`, without [status].
 
     The log goes to the socket `journal`, as to that of journald, if standard error is written to `errors`.
     """
@@ -173,7 +178,7 @@ def launch(folder: Path, config: str, *, journal: Path) -> Iterator[Launch]:
         "MALLOC_ARENA_MAX": "1",
         "NOTIFY_SOCKET": str(manager.path),
         "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(source),
         # A package contains its bytecode; compiling would be most of the start.
         "PYTHONDONTWRITEBYTECODE": "",
     }
@@ -192,17 +197,17 @@ def launch(folder: Path, config: str, *, journal: Path) -> Iterator[Launch]:
         path,
     ]
     try:
-        yield Launch(command, environment, manager, socket_path, stream)
+        yield Launch(command, environment, manager, socket_path, stream, source)
     finally:
         manager.close()
 
 
 @contextmanager
-def daemon(folder: Path, config: str, *, journal: Path) -> Iterator[Daemon]:
+def daemon(folder: Path, config: str, *, journal: Path, source: Path = ROOT) -> Iterator[Daemon]:
     """Run monitord with `config`: see `launch`."""
-    with launch(folder, config, journal=journal) as prepared:
+    with launch(folder, config, journal=journal, source=source) as prepared:
         began = time.monotonic()
-        with running(prepared.command, folder, "monitord", prepared.environment) as process:
+        with running(prepared.command, folder, "monitord", prepared.environment, prepared.source) as process:
             ready = prepared.manager.wait_for("READY=1", process, START_DEADLINE_S)
             yield Daemon(process, prepared.manager, prepared.socket_path, ready.at - began)
 

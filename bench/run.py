@@ -31,6 +31,8 @@ PARTS = (
     "crashes",
     "cluster",
     "cluster_alone",
+    "cluster_cpu",
+    "cluster_sql",
     "replay",
     "hostile",
     "discovery",

@@ -46,7 +46,8 @@ OLDEST_SERVER = 13
 
 _LIMIT_OF_MIGRATION_S = 60.0
 
-# Nearly all votes and decisions are up and agree. The partial indexes find the others without reading these.
+# Nearly all votes and decisions agree. The partial indexes find the others: while all are up, those of what is not up
+# are empty, and while all are down, that of the votes which are up is.
 _VERSION_1 = (
     """
     CREATE TABLE node (
@@ -104,6 +105,7 @@ _VERSION_1 = (
     """,
     "CREATE INDEX vote_changed_at ON vote (changed_at, monitor, location)",
     "CREATE INDEX vote_not_up ON vote (monitor, location, state, shard) WHERE state <> 'up'",
+    "CREATE INDEX vote_up ON vote (monitor, location) WHERE state = 'up'",
     """
     CREATE TABLE decision (
         monitor text PRIMARY KEY,
