@@ -19,6 +19,7 @@ from monitord.cluster.database.changed_rows import (
 )
 from monitord.cluster.database.database import CANDIDATES_PER_TALLY, CLAIM_S, OVERDUE_S
 from monitord.cluster.database.schema import SCHEMA_VERSION
+from monitord.cluster.database.statements import TALLY
 from monitord.cluster.model import (
     LIVE_S,
     AssignedMessage,
@@ -312,6 +313,25 @@ async def test_tally_has_only_monitors_with_a_vote_that_differs(connect: Connect
     tally = await database.tally("fra1")
     assert names(tally) == ["fails", "new", "recovers"]
     assert tally.candidates[0].decision == down("fails", state=UP)
+
+
+async def test_tally_finds_votes_that_are_up_by_an_index(connect: Connect, sql: Sql, conninfo: str) -> None:
+    await connect()
+    sql(
+        "INSERT INTO decision SELECT 'web-' || n, n %% 1024, 'down', now(), 'refused', '', 1, NULL, NULL, now()"
+        " FROM generate_series(1, 2000) AS n"
+    )
+    sql(
+        "INSERT INTO vote SELECT 'web-' || n, 'fra', n %% 1024, 'down', now(), 'refused', '', repeat('x', 500), 'fra1',"
+        " now(), now() FROM generate_series(1, 2000) AS n"
+    )
+    sql("ANALYZE vote, decision")
+    parameters = {"node": "fra1", "run": "", "shards": None, "monitors": None, "after": "", "limit": 300}
+    with psycopg.connect(conninfo) as connection:
+        connection.execute("SET search_path TO monitord")
+        plan = connection.execute(f"EXPLAIN (COSTS OFF) {TALLY}", parameters).fetchall()
+    # Votes that are up, of which there are none, are not searched among all others.
+    assert any("vote_up" in line for (line,) in plan)
 
 
 async def test_tally_of_shards_and_of_monitors(connect: Connect) -> None:
