@@ -31,6 +31,8 @@ from monitord.units import format_duration, format_size, parse_duration, parse_s
 
 T = TypeVar("T")
 D = TypeVar("D")
+N = TypeVar("N", bound=None)
+"""None if it is the default; otherwise a getter returns a value."""
 E = TypeVar("E", bound=Enum)
 P = ParamSpec("P")
 
@@ -177,42 +179,18 @@ class Table:
 
     # One value
 
-    @overload
-    def text(self, key: str, *, default: str | Required = ...) -> str: ...
-    @overload
-    def text(self, key: str, *, default: None) -> str | None: ...
-    def text(self, key: str, *, default: str | Required | None = REQUIRED) -> str | None:
+    def text(self, key: str, *, default: str | Required | N = REQUIRED) -> str | N:
         return self._get(key, as_text, default, "", example='"…"')
 
-    @overload
     def duration(
         self,
         key: str,
         *,
-        default: float | Required = ...,
-        minimum: float = ...,
-        maximum: float = ...,
-        example: str = ...,
-    ) -> float: ...
-    @overload
-    def duration(
-        self,
-        key: str,
-        *,
-        default: None,
-        minimum: float = ...,
-        maximum: float = ...,
-        example: str = ...,
-    ) -> float | None: ...
-    def duration(
-        self,
-        key: str,
-        *,
-        default: float | Required | None = REQUIRED,
+        default: float | Required | N = REQUIRED,
         minimum: float = 0.0,
         maximum: float = math.inf,
         example: str = "30s",
-    ) -> float | None:
+    ) -> float | N:
         """Return seconds. The error of a missing key shows `example`."""
 
         def convert(value: object) -> float:
@@ -220,22 +198,14 @@ class Table:
 
         return self._get(key, convert, default, 1.0, example=value_text(example))
 
-    @overload
-    def size(
-        self, key: str, *, default: int | Required = ..., minimum: int = ..., maximum: int | None = ...
-    ) -> int: ...
-    @overload
-    def size(
-        self, key: str, *, default: None, minimum: int = ..., maximum: int | None = ...
-    ) -> int | None: ...
     def size(
         self,
         key: str,
         *,
-        default: int | Required | None = REQUIRED,
+        default: int | Required | N = REQUIRED,
         minimum: int = 0,
         maximum: int | None = None,
-    ) -> int | None:
+    ) -> int | N:
         """Return bytes."""
 
         def convert(value: object) -> int:
@@ -243,60 +213,34 @@ class Table:
 
         return self._get(key, convert, default, 1, example='"1MiB"')
 
-    @overload
-    def integer(
-        self, key: str, *, default: int | Required = ..., minimum: int | None = ..., maximum: int | None = ...
-    ) -> int: ...
-    @overload
-    def integer(
-        self, key: str, *, default: None, minimum: int | None = ..., maximum: int | None = ...
-    ) -> int | None: ...
     def integer(
         self,
         key: str,
         *,
-        default: int | Required | None = REQUIRED,
+        default: int | Required | N = REQUIRED,
         minimum: int | None = None,
         maximum: int | None = None,
-    ) -> int | None:
+    ) -> int | N:
         def convert(value: object) -> int:
             return within(as_integer(value), minimum, maximum, str)
 
         return self._get(key, convert, default, 1, example="1")
 
-    @overload
     def number(
         self,
         key: str,
         *,
-        default: float | Required = ...,
-        minimum: float | None = ...,
-        maximum: float | None = ...,
-        example: str = ...,
-    ) -> float: ...
-    @overload
-    def number(
-        self, key: str, *, default: None, minimum: float | None = ..., maximum: float | None = ...
-    ) -> float | None: ...
-    def number(
-        self,
-        key: str,
-        *,
-        default: float | Required | None = REQUIRED,
+        default: float | Required | N = REQUIRED,
         minimum: float | None = None,
         maximum: float | None = None,
         example: str = "1.0",
-    ) -> float | None:
+    ) -> float | N:
         def convert(value: object) -> float:
             return within(as_number(value), minimum, maximum, "{:g}".format)
 
         return self._get(key, convert, default, 1.0, example=example)
 
-    @overload
-    def flag(self, key: str, *, default: bool | Required = ...) -> bool: ...
-    @overload
-    def flag(self, key: str, *, default: None) -> bool | None: ...
-    def flag(self, key: str, *, default: bool | Required | None = REQUIRED) -> bool | None:
+    def flag(self, key: str, *, default: bool | Required | N = REQUIRED) -> bool | N:
         return self._get(key, as_flag, default, False, example="true")
 
     def moment(self, key: str) -> datetime | None:
@@ -327,11 +271,7 @@ class Table:
             key, lambda value: as_one_of(value, written), default, written[first], example=example
         )
 
-    @overload
-    def secret(self, key: str, *, default: Secret | Required = ...) -> Secret: ...
-    @overload
-    def secret(self, key: str, *, default: None) -> Secret | None: ...
-    def secret(self, key: str, *, default: Secret | Required | None = REQUIRED) -> Secret | None:
+    def secret(self, key: str, *, default: Secret | Required | N = REQUIRED) -> Secret | N:
         """Return a text or the text from { credential = … }, { file = … } or { env = … }. Errors never show it."""
         secret = self._get(
             key, self._secrets.secret, default, Secret(""), example='{ credential = "…" }', hidden=True
