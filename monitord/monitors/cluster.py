@@ -112,7 +112,7 @@ class ClusterMonitor(Monitor[ClusterOptions]):
             return watch.observation(Reason.CLUSTER_UNKNOWN, "this program is not a node of a cluster")
         if facts.is_alone:
             since = "" if facts.unavailable_since is None else f" since {time_text(facts.unavailable_since)}"
-            detail = f"this node has decided alone, as the database has not responded{since}: {facts.error}"
+            detail = f"this node decides alone, because the database has not responded{since}: {facts.error}"
             return watch.observation(Reason.CLUSTER_ALONE, detail)
         if facts.database_latency_s is None:
             detail = facts.error or "no heartbeat has been written yet"

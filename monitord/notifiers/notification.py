@@ -525,7 +525,7 @@ def _facts(
 ) -> Iterator[tuple[str, str]]:
     """Yield the label and value of the details of a notification, without empty values."""
     if context.passed_at is not None and not notification.kind.is_closing:
-        yield "Last successful check", _time_text(context.passed_at, zone)
+        yield "Last check that passed", _time_text(context.passed_at, zone)
     if context.excerpt:
         yield EXCERPT_LABEL, context.excerpt
     for label, names in (

@@ -115,7 +115,7 @@ def test_loss_of_the_database_is_notified_by_each_location_and_recovers_once() -
         assert cluster.sent == []
         await until(lambda: sorted(cluster.sent) == ["DOWN: nodes"] * 2)
         assert all(
-            "this node has decided alone, as the database has not responded" in text for text in details()
+            "this node decides alone, because the database has not responded" in text for text in details()
         )
         cluster.server.is_down = False
         await until(lambda: cluster.states("nodes") == {State.UP})

@@ -202,7 +202,7 @@ async def test_node_that_decides_alone_fails(make: Make) -> None:
     seen = await make(facts).check()
     assert seen.reason is Reason.CLUSTER_ALONE
     assert seen.detail == (
-        "this node has decided alone, as the database has not responded since 2026-01-31 18:00:00 UTC: "
+        "this node decides alone, because the database has not responded since 2026-01-31 18:00:00 UTC: "
         "connection refused"
     )
 

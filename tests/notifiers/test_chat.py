@@ -81,7 +81,7 @@ async def test_problem_has_everything_that_helps_the_recipient(
         "reason: refused",
         "Sells tea.",
         "Runs on db1.",
-        "Last successful check",
+        "Last check that passed",
         "Service",
         "unavailable",
         "gateway",

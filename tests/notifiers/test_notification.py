@@ -76,7 +76,7 @@ connect: refused
 type: http; reason: refused; tags: prod
 Sells tea.
 Runs on db1.
-Last successful check: 2026-01-01 12:59:30
+Last check that passed: 2026-01-01 12:59:30
 Response excerpt:
   Service
   unavailable
