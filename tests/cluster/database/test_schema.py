@@ -144,7 +144,7 @@ async def test_unusable_tables_of_live_nodes(
     assert isinstance(await attempt(), NotMemberError)
     sql("UPDATE node SET seen_at = seen_at - interval '60 seconds'")
     assert not isinstance(await attempt(), NotMemberError)
-    # The node of another release has another table, too.
+    # The node of another release can have another table.
     sql("ALTER TABLE node RENAME TO member")
     assert not isinstance(await attempt(), NotMemberError)
 
