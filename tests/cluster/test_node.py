@@ -484,6 +484,30 @@ def test_people_get_one_recovery_of_the_alerts_that_two_nodes_have_opened_alone(
     run(main, "ams", "fra")
 
 
+def test_people_get_one_recovery_of_a_monitor_that_was_added_in_alone_mode(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(FakeNotifier, "tracks_problems", False)
+
+    async def main(cluster: Cluster) -> None:
+        world = cluster.nodes["ams"]
+        cluster.server.is_down = True
+        await until(lambda: world.node.view().alone_since is not None)
+        cluster.fail("ams", monitor="added")
+        world.monitor("added")
+        await until(lambda: world.sent == ["DOWN: added"])
+        world.configure()
+        cluster.server.is_down = False
+        await until(lambda: "added" in cluster.server.decisions)
+        await until(lambda: cluster.server.decisions["added"].state is State.DOWN)
+        cluster.fail(monitor="added")
+        await until(lambda: cluster.server.decisions["added"].state is State.UP)
+        await asyncio.sleep(60)
+        assert cluster.sent.count("UP: added") == 1
+
+    run(main, "ams")
+
+
 def test_short_failure_of_the_database_changes_nothing() -> None:
     async def main(cluster: Cluster) -> None:
         cluster.server.is_down = True
