@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from monitord.config.access import ConfigAccess, access_hint
 from monitord.config.files import read_bounded
 from monitord.errors import InvalidValueError
+from monitord.text import printable
 
 MAX_SECRET_BYTES = 64 * 1024
 SHORTEST_SECRET = 4
@@ -121,7 +122,7 @@ class SecretSources:
             return Secret("")
         return _read(
             path,
-            f"the file {path}",
+            f"the file {printable(path)}",
             hint="write the path of a text file that the daemon's user can read",
             access=self.access,
         )
@@ -133,11 +134,14 @@ class SecretSources:
             )
         if self.access is not ConfigAccess.DAEMON:
             return Secret("")
-        hint = f"pass it to the service: LoadCredential={name}:/path/to/file in a drop-in (systemctl edit monitord)"
+        shown = printable(name)
+        hint = f"pass it to the service: LoadCredential={shown}:/path/to/file in a drop-in (systemctl edit monitord)"
         directory = self.environment.get("CREDENTIALS_DIRECTORY")
         if not directory:
-            raise InvalidValueError(f"the credential {name} does not exist: no credentials were passed", hint)
-        return _read(os.path.join(directory, name), f"the credential {name}", hint=hint)  # noqa: PTH118 - text in, text out
+            raise InvalidValueError(
+                f"the credential {shown} does not exist: no credentials were passed", hint
+            )
+        return _read(os.path.join(directory, name), f"the credential {shown}", hint=hint)  # noqa: PTH118 - text in, text out
 
 
 def _is_utf8(text: str) -> bool:

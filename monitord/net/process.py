@@ -36,6 +36,7 @@ from enum import Enum
 from itertools import chain
 
 from monitord.errors import InvalidValueError
+from monitord.text import printable
 
 MAX_STDOUT_BYTES = 64 * 1024
 MAX_STDERR_BYTES = 4 * 1024
@@ -83,15 +84,14 @@ class ProcessRequest:
             raise InvalidValueError("is empty", 'write ["/path/to/program", "argument"]')
         if not self.command[0].startswith("/"):
             # It may be a whole command line with a secret, so only the first word is shown.
-            name, *others = self.command[0].split(maxsplit=1) or [""]
+            name, *others = printable(self.command[0]).split(maxsplit=1) or [""]
             hint = f'write "/path/to/{name}"'
             if others:
                 hint += ", and each argument as a separate string"
             raise InvalidValueError(f'"{name}{" …" if others else ""}" is not an absolute path', hint)
         if not self.directory.startswith("/"):
-            raise InvalidValueError(
-                f'"{self.directory}" is not an absolute path', f'write "/{self.directory}"'
-            )
+            shown = printable(self.directory)
+            raise InvalidValueError(f'"{shown}" is not an absolute path', f'write "/{shown}"')
         if any(not name or "=" in name for name, _ in self.environment):
             raise InvalidValueError('a variable has no name, or a name with "="', 'write NAME = "value"')
         if any("\0" in text for text in (*self.command, self.directory, *chain(*self.environment))):

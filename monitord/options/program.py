@@ -7,6 +7,7 @@ import shlex
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def secrets_of_arguments(command: Sequence[str], *, is_heuristic: bool = False) 
 
     `is_heuristic`: even after options such as -p, which mean a password in some programs only.
     """
-    for argument, following in zip(command, (*command[1:], ""), strict=True):
+    for argument, following in pairwise((*command, "")):
         if argument.startswith("-"):
             option, equals, value = argument.partition("=")
             secret = _secret_of_option(option, value if equals else following, is_heuristic=is_heuristic)
@@ -190,8 +191,11 @@ def _read_command(table: Table) -> tuple[str, ...]:
             parts = shlex.split(written)
         except ValueError:
             parts = written.split()
+        if not parts:
+            table.error("command", "is empty", 'write ["/path/to/program", "argument"]')
+            return ()
         masking = Masking(secrets_of_arguments(parts, is_heuristic=True))
-        if parts and not parts[0].startswith("/"):
+        if not parts[0].startswith("/"):
             parts[0] = f"/path/to/{parts[0]}"  # the path of a program must be absolute
         as_list = value_text([masking.mask(part) for part in parts])
         table.error("command", "is text, but has to be a list, because no shell is used", f"write {as_list}")

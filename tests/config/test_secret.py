@@ -103,6 +103,15 @@ def test_other_user_checks_only_the_form_of_a_secret() -> None:
             sources.secret(malformed)
 
 
+@pytest.mark.parametrize("source", ["credential", "file"])
+def test_error_of_a_secret_shows_no_control_characters(sources: SecretSources, source: str) -> None:
+    name = "/\x1b[2J" if source == "file" else "\x1b[2J"
+    for secrets in (sources, SecretSources({})):
+        with pytest.raises(ValueError, match="does not exist") as caught:
+            secrets.secret({source: name})
+        assert str(caught.value).isprintable()
+
+
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
