@@ -219,6 +219,8 @@ def _next_check(shown: Json) -> str:
         return "queued for a slot"
     if shown["paused_by"] is not None:
         return "none while paused"
+    if shown["next_check_in_s"] is None:
+        return "by another node"
     return f"in {span(max(0.0, shown['next_check_in_s']))}"
 
 

@@ -284,8 +284,15 @@ _DETAIL: dict[str, Property] = {
     ),
     "is_checking": (FLAG, "Whether a check is running."),
     "is_queued_for_slot": (FLAG, "Whether a check is queued for a slot."),
-    "next_check_in_s": (NUMBER, "The time until the next scheduled check; negative if it is overdue."),
-    "next_check_at": (TIME, "The time of the next scheduled check."),
+    "next_check_in_s": (
+        nullable(NUMBER),
+        "The time until the next scheduled check; negative if it is overdue, null while the monitor is paused or another "
+        "node checks it.",
+    ),
+    "next_check_at": (
+        nullable(TIME),
+        "The time of the next scheduled check; null while the monitor is paused or another node checks it.",
+    ),
     "skipped_checks": (INTEGER, f"The number of s{_SKIPPED_CHECKS}"),
     "units": (
         by_name({"type": "string", "enum": ["seconds", "bytes"]}),

@@ -55,6 +55,8 @@ def detail_of(entry: MonitorEntry, silence: Silence | None, cluster: Json | None
     """A single monitor: the brief form, its settings and its schedule."""
     settings, mask = entry.monitor.settings, entry.monitor.masking.mask
     due_in_s = entry.cycle.due_at_s - clock.monotonic_s()
+    # Neither while it is paused nor while another node of a cluster checks it.
+    is_scheduled = entry.cycle.has_timer or entry.cycle.is_checking or entry.cycle.is_queued
     return {
         **brief_of(entry.monitor, entry.state, silence, cluster),
         **context_of(settings.context),
@@ -71,8 +73,8 @@ def detail_of(entry: MonitorEntry, silence: Silence | None, cluster: Json | None
         "degraded_when": [mask(str(condition)) for condition in settings.degraded_when],
         "is_checking": entry.cycle.is_checking,
         "is_queued_for_slot": entry.cycle.is_queued,
-        "next_check_in_s": round(due_in_s, 3),
-        "next_check_at": text_of(clock.now() + timedelta(seconds=due_in_s)),
+        "next_check_in_s": round(due_in_s, 3) if is_scheduled else None,
+        "next_check_at": text_of(clock.now() + timedelta(seconds=due_in_s)) if is_scheduled else None,
         "skipped_checks": entry.cycle.skipped,
         "units": units_of(entry.monitor.vocabulary_of(entry.monitor.options)),
     }

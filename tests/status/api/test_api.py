@@ -148,8 +148,12 @@ async def test_every_response_conforms_to_the_document() -> None:
             "paused",
             paused.json()["by"],
         )
+        shown = (await ask("GET", "/monitors/good")).json()
+        assert (shown["next_check_in_s"], shown["next_check_at"]) == (None, None)
         assert world.interventions.asked[-1][3] == "moving house"
-        assert (await ask("POST", "/monitors/good/resume")).json()["monitor"]["paused_by"] is None
+        resumed = (await ask("POST", "/monitors/good/resume")).json()["monitor"]
+        assert resumed["paused_by"] is None
+        assert (await ask("GET", "/monitors/good")).json()["next_check_in_s"] is not None
         assert (await ask("POST", "/monitors/bad/acknowledge", {"comment": "on it"})).status == 200
         assert (await ask("POST", "/monitors/good/acknowledge")).status == 409
         assert (await ask("DELETE", "/monitors/bad/acknowledge")).json()["monitor"]["acknowledged_by"] is None

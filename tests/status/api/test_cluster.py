@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from monitord.cli.commands.show import monitor_lines
 from monitord.cluster.view import ClusterView, UnknownLocation
 from monitord.dispatch.cycle import NO_TIMER
 from monitord.model import State
@@ -117,11 +118,15 @@ async def test_monitor_that_another_node_of_the_location_checks_is_marked() -> N
             "is_checked_here"
         ] is False
         explained = (await ask("GET", "/monitors/good/explain")).json()
+        shown = (await ask("GET", "/monitors/good")).json()
         entry = world.dispatcher.entries["good"]
         entry.monitor.settings = replace(entry.monitor.settings, locations=("fra",))
         member.view = replace(VIEW, location="syd")
         elsewhere = (await ask("GET", "/monitors/good/explain")).json()
     assert explained["next"]["status"] == "at_other_node"
+    assert (shown["next_check_in_s"], shown["next_check_at"]) == (None, None)
+    lines = monitor_lines(shown, explained, columns=80, colour=False)
+    assert [line for line in lines if line.startswith("next check")] == ["next check     by another node"]
     assert "Another node at this location checks it." in explained["sentences"]
     assert elsewhere["next"]["status"] == "at_other_locations"
     assert "Another node at this location checks it." not in elsewhere["sentences"]
