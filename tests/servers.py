@@ -92,6 +92,11 @@ class Server:
     is_reached: asyncio.Event = field(default_factory=asyncio.Event)
 
 
+BACKLOG = 2048
+"""More than the monitors that check a server at the same time: it does not accept while this process is busy, and the
+kernel discards further connections, which are tried again a second later."""
+
+
 @asynccontextmanager
 async def serve(
     script: Script,
@@ -123,9 +128,9 @@ async def serve(
         task.add_done_callback(tasks.discard)
 
     if path is not None:
-        listener = await asyncio.start_unix_server(connected, path=path)
+        listener = await asyncio.start_unix_server(connected, path=path, backlog=BACKLOG)
     else:
-        listener = await asyncio.start_server(connected, host, port, ssl=tls)
+        listener = await asyncio.start_server(connected, host, port, ssl=tls, backlog=BACKLOG)
         server.port = listener.sockets[0].getsockname()[1]
     try:
         yield server
