@@ -286,8 +286,8 @@ _DETAIL: dict[str, Property] = {
     "is_queued_for_slot": (FLAG, "Whether a check is queued for a slot."),
     "next_check_in_s": (
         nullable(NUMBER),
-        "The time until the next scheduled check; negative if it is overdue, null while the monitor is paused or another "
-        "node checks it.",
+        "The time until the next scheduled check; negative if it is overdue, null while the monitor is paused or "
+        "another node checks it.",
     ),
     "next_check_at": (
         nullable(TIME),
