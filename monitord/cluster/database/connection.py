@@ -8,7 +8,7 @@ import asyncio
 import os
 import re
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -270,21 +270,21 @@ class Session:
         return self._connection
 
     async def _first_connection(self) -> Connection:
-        failure: ClusterError | None = None
+        failures: list[ClusterError] = []
         tried = 0
         for host in self._connection_string.hosts:
             try:
                 addresses = await self._addresses(host)
             except ClusterError as error:
-                failure = failure or error
+                failures.append(error)
                 continue
             for address in addresses[: MAX_ADDRESSES - tried]:
                 tried += 1
                 try:
                     return await self._connection_to(host, address)
                 except ClusterError as error:
-                    failure = failure or error
-        raise failure or ClusterError("the database has too many addresses", hint=_CONNECTION_HINT)
+                    failures.append(error)
+        raise _combined(failures)
 
     async def _addresses(self, host: Host) -> tuple[str, ...]:
         if host.address or not host.name or host.name.startswith(("/", "@")):
@@ -338,6 +338,14 @@ def _shut_down(connection: Connection) -> None:
     """Shut down the socket under the connection, so that the operation on it fails."""
     with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as copy:
         copy.shutdown(socket.SHUT_RDWR)
+
+
+def _combined(failures: Sequence[ClusterError]) -> ClusterError:
+    """Return one error for those of all hosts: the host that is the primary may not be the first."""
+    messages = list(dict.fromkeys(failure.message for failure in failures))
+    # A host that has responded is more likely to be the primary than a host that has not.
+    hints = sorted((failure.hint for failure in failures), key=lambda hint: hint == _CONNECTION_HINT)
+    return ClusterError("; ".join(messages), hint=hints[0])
 
 
 def _failed_attempt(error: psycopg.Error, host: Host) -> ClusterError:

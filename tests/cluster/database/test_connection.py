@@ -247,6 +247,21 @@ async def test_failed_connection_names_the_host_and_what_to_check(
     assert hint in (caught.value.hint or "")
 
 
+async def test_error_contains_the_failures_of_all_hosts(
+    server: Database, clock: FakeClock, resolver: Resolver
+) -> None:
+    closed = free_port()
+    hosts = f"host=127.0.0.1,127.0.0.1,127.0.0.1 port={closed},{server.port},{closed}"
+    conninfo = f"{hosts} user=postgres password=wrong"
+    with pytest.raises(ClusterError) as caught:
+        await Session(ConnectionString(conninfo, {}), clock, resolver).run(one)
+    refused = f"no connection to the database at 127.0.0.1, port {closed}: Connection refused"
+    reports = f"the database at 127.0.0.1, port {server.port} reports: password authentication failed"
+    assert str(caught.value).startswith(f"{refused}; {reports}")
+    assert str(caught.value).count(refused) == 1
+    assert "password file" in caught.value.hint
+
+
 async def test_missing_tables_are_not_an_outage(
     conninfo: str, database_of_node: Callable[[], ClusterDatabase]
 ) -> None:
