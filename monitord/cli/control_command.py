@@ -16,6 +16,7 @@ from monitord.cli.command_line import parse
 from monitord.cli.commands import COMMANDS
 from monitord.cli.exit_status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NO_DAEMON, EXIT_OK
 from monitord.errors import ControlError
+from monitord.text import plain
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,12 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), EXIT_NO_DAEMON)
     except ControlError as error:
         return _fail(str(error))
-    except (LookupError, TypeError, AttributeError) as error:
-        # JSON of another structure: from another release, or not from monitord.
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        # JSON with other keys, types or values: from another release, or not from monitord.
         return _fail(
             f"the response does not have the structure that monitorctl {__version__} expects "
-            f"({type(error).__name__}: {error}); if the package was upgraded, run: systemctl restart monitord; "
-            "otherwise check that --socket or --url is the address of monitord"
+            f"({type(error).__name__}: {plain(str(error))}); if the package was upgraded, run: "
+            "systemctl restart monitord; otherwise check that --socket or --url is the address of monitord"
         )
     except BrokenPipeError:
         # The reader, such as `head`, has closed the pipe.

@@ -427,6 +427,23 @@ async def test_response_of_another_structure_is_reported_without_traceback(
             assert "systemctl restart monitord" in message
 
 
+@pytest.mark.parametrize("opened_at", ["\x1b[2J", "2026-13-01T00:00:00Z", "-1", float("nan"), 10**400])
+async def test_time_that_is_not_a_time_is_reported_without_traceback(
+    tmp_path: Path, capsys: Capture, opened_at: object
+) -> None:
+    async def say(_: Request) -> Response:
+        incident = {"monitor": "web", "opened_at": opened_at, "closed_at": None, "reason": "", "detail": ""}
+        return json_response({"incidents": [incident], "next_before": None})
+
+    application = Application()
+    application.router.add_get("/{path:path}", say)
+    async with Server(application, path=tmp_path / "s"):
+        assert await asyncio.to_thread(main, ["--socket", str(tmp_path / "s"), "incidents"]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("monitorctl: the response does not have the structure that monitorctl ")
+    assert message.rstrip("\n").isprintable()
+
+
 async def test_control_characters_of_comments_are_not_printed(tmp_path: Path, capsys: Capture) -> None:
     async with running_daemon(tmp_path) as daemon:
         assert await daemon.ctl("silence", "good", "--for", "1h", "-c", "\x1b]0;owned\x07\x9b2J") == 0
