@@ -59,7 +59,7 @@ class TaskStarter:
                     self._spare = spare
                     return None
                 coroutine, waited_for = _end(None), None
-            spare.rest.take(coroutine, waited_for, context)
+            spare.continuation.take(coroutine, waited_for, context)
             return spare
 
     async def close(self) -> None:
@@ -72,9 +72,9 @@ class _SpareTask(asyncio.Task[None]):
     """The task of the next coroutine that waits. It is touched if it was cancelled or has a callback for its end."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.rest = _Rest(loop)
+        self.continuation = _Continuation(loop)
         self.is_touched = False
-        super().__init__(self.rest, loop=loop, name="request")
+        super().__init__(self.continuation, loop=loop, name="request")
 
     def cancel(self, *args: Any, **options: Any) -> bool:
         self.is_touched = True
@@ -85,7 +85,7 @@ class _SpareTask(asyncio.Task[None]):
         super().add_done_callback(*args, **options)
 
 
-class _Rest(RequestCoroutine):
+class _Continuation(RequestCoroutine):
     """The coroutine of a spare task: waits for a coroutine and runs the rest of it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:

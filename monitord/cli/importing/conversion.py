@@ -7,6 +7,9 @@ from urllib.parse import urlsplit
 from monitord.cli.importing.source import FieldError
 from monitord.text import plain, shortened, unicode_escape
 
+REVERSED_OPERATORS = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
+"""The operator of the same comparison with its sides exchanged. == and != do not change."""
+
 _UNITS_S = {
     "ns": 1e-9,
     "us": 1e-6,

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 
 from monitord.cli.importing.conversion import (
+    REVERSED_OPERATORS,
     clean_tag,
     escaped_pattern,
     glob_pattern,
@@ -43,7 +44,6 @@ _OF_PROGRAM = (
     "concurrency",
 )
 _OF_PROGRAM_TOO = ("disable-monitoring-lock", "connectivity", "remote", "tunneling", "announcements")
-_REVERSED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 _SCHEMES_WITHOUT_TYPE = {"udp", "sctp", "ssh"}
 
 
@@ -376,7 +376,7 @@ def _condition(  # noqa: C901, PLR0911, PLR0912 - a case for each placeholder
         raise FieldError("is not a condition of Gatus")
     left, operator, right = match[1].strip(), match[2], match[3].strip()
     if right.startswith(("[", "len(", "has(")) and not left.startswith(("[", "len(", "has(")):
-        left, operator, right = right, _REVERSED.get(operator, operator), left
+        left, operator, right = right, REVERSED_OPERATORS.get(operator, operator), left
     if left == "[CONNECTED]":
         if (operator, right) != ("==", "true"):
             raise FieldError("write invert = true for a target that must not respond")

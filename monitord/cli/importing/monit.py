@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import pairwise
 
-from monitord.cli.importing.conversion import address_of, clean_tag, literal
+from monitord.cli.importing.conversion import REVERSED_OPERATORS, address_of, clean_tag, literal
 from monitord.cli.importing.draft import Draft, DraftSection, quoted
 from monitord.cli.importing.monit_syntax import (
     SERVICE_TYPES,
@@ -445,8 +445,7 @@ def _limit_of(text: str) -> tuple[str, str] | None:
     if not match["unit"]:
         return None
     if what == "memory":
-        flipped = operator.replace("<", "x").replace(">", "<").replace("x", ">")
-        return "memory", f"memory.available_percent {flipped} {100 - float(limit):g}"
+        return "memory", f"memory.available_percent {REVERSED_OPERATORS[operator]} {100 - float(limit):g}"
     if what == "swap":
         return "memory", f"memory.swap_used_percent {operator} {limit}"
     field = "disk.used_percent" if what == "space" else "disk.inodes_used_percent"
