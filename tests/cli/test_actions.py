@@ -95,6 +95,7 @@ async def test_action_on_several_monitors_prints_a_line_for_each(
     ("arguments", "says"),
     [
         (["good", "goood"], "'goood'; did you mean good?"),
+        (["good", "mon9/good"], "no monitor has the name 'mon9/good'; monitorctl status lists the"),
         (["--", "-x"], "no monitor has the name '-x'"),
         (["good", "xyzzy"], "no monitor has the name 'xyzzy'; monitorctl status lists the"),
         (["db-*"], "no monitor matches 'db-*'"),

@@ -134,8 +134,9 @@ def unknown_monitor(client: Client, names: Sequence[str], name: str) -> ControlE
                 hint=f"run monitorctl there, with the name {own_name}",
             )
     otherwise = "monitorctl status lists the monitors" if names else "no monitor is configured"
-    hint = did_you_mean(name, names, most=3) or otherwise
-    return ControlError(f"no monitor has the name {name!r}", hint=hint)
+    # After HOST/NAME, the monitor NAME of this host is not meant.
+    near = "" if name.partition("/")[2] in names else did_you_mean(name, names, most=3)
+    return ControlError(f"no monitor has the name {name!r}", hint=near or otherwise)
 
 
 def unknown_page(pages: Sequence[str], name: str) -> ControlError:

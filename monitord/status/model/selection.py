@@ -100,7 +100,9 @@ def _unknown(
 ) -> Iterator[InputError]:
     unknown = [name for name in matcher.names if name not in entries]
     for number, name in enumerate(unknown):
-        hint = _nearest(name, entries) if number < MAX_HINTS else ""
+        # As HOST/NAME, a monitor of another host of a cluster: the monitor NAME of this host is not meant.
+        is_of_other_host = name.partition("/")[2] in entries
+        hint = _nearest(name, entries) if number < MAX_HINTS and not is_of_other_host else ""
         yield InputError("names", f"no monitor has the name {name!r}", hint or default_hint)
     for pattern in matcher.patterns:
         matches = re.compile(fnmatch.translate(pattern)).match
