@@ -82,7 +82,8 @@ def build(
             # `make test` has run all tests with these libraries.
             environment = (*environment, "PYTEST_ADDOPTS=-m 'not slow'")
         done = run_in_root(
-            *(root, "env", *environment, "sh", "-c", script),
+            root,
+            *("env", *environment, "sh", "-c", script),
             user="builder",
             folder=folder,
             within_s=BUILD_WITHIN_S,
