@@ -314,7 +314,7 @@ class Session:
                     await self._prepare(connection)
         except psycopg.Error as error:
             await _close(connection)
-            raise (_explained(error) if connection else _failed_attempt(error, host)) from None
+            raise (_explained(error) if connection else _failed_attempt(str(error), host)) from None
         except TimeoutError:
             await _close(connection)
             raise ClusterError(f"no response from the database at {host}", hint=_CONNECTION_HINT) from None
@@ -348,9 +348,9 @@ def _combined(failures: Sequence[ClusterError]) -> ClusterError:
     return ClusterError("; ".join(messages), hint=hints[0])
 
 
-def _failed_attempt(error: psycopg.Error, host: Host) -> ClusterError:
-    """Return the error of a connection attempt, about which libpq has a text, but no SQLSTATE."""
-    text = _first_line(_ATTEMPT.sub("", str(error), count=1))
+def _failed_attempt(message: str, host: Host) -> ClusterError:
+    """Return the error of a connection attempt. `message`: that of libpq, which has no SQLSTATE while it connects."""
+    text = _first_line(_ATTEMPT.sub("", message, count=1))
     is_of_server = text.startswith("FATAL:")
     if "SSL" in text or "certificate" in text:
         hint = _TLS_HINT
