@@ -33,10 +33,13 @@ MAX_LOCATION_CHARACTERS: Final = 100
 
 
 def check_location(text: str) -> str:
-    """Return the name of a location, or of a node, of a cluster. Raises InvalidValueError."""
-    if not text or not text.isprintable() or text != text.strip():
+    """Return the name of a location, or of a node, of a cluster. Raises InvalidValueError.
+
+    HOST/NAME is the monitor NAME of the node HOST, so a name contains no slash.
+    """
+    if not text or not text.isprintable() or text != text.strip() or "/" in text:
         raise InvalidValueError(
-            "is not the name of a location", 'write letters, digits, punctuation and spaces, such as "fra"'
+            "is not the name of a location", 'write letters, digits, hyphens and spaces, such as "fra"'
         )
     if len(text) > MAX_LOCATION_CHARACTERS:
         raise InvalidValueError(f"is longer than {MAX_LOCATION_CHARACTERS} characters", "shorten it")

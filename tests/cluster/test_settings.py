@@ -172,11 +172,15 @@ def test_broken_section_has_an_error_with_a_fix_for_each_key(tmp_path: Path) -> 
     assert errors_of(tmp_path, f"[cluster]\n{keys}") == [
         'monitord.toml:1: cluster.database: missing; add database = { credential = "…" }',
         'monitord.toml:2: cluster.location: " " is not the name of a location; '
-        'write letters, digits, punctuation and spaces, such as "fra"',
+        'write letters, digits, hyphens and spaces, such as "fra"',
         "monitord.toml:3: cluster.node: is not a secret: credential is not a string; "
         'write a string, { credential = "name" }, { file = "/path" } or { env = "NAME" }',
         'monitord.toml:4: cluster.alone_after: "9s" is too small; write at least 10s',
         'monitord.toml:5: cluster.locations: unknown key; did you mean "location"?',
+    ]
+    assert errors_of(tmp_path, '[cluster]\ndatabase = "host=db"\nlocation = "fra"\nnode = "fra/1"\n') == [
+        'monitord.toml:4: cluster.node: "fra/1" is not the name of a location; '
+        'write letters, digits, hyphens and spaces, such as "fra"',
     ]
     assert errors_of(tmp_path, '[cluster]\ndatabase = ""\nlocation = {}\n') == [
         'monitord.toml:2: cluster.database: is empty; write a connection string, such as "host=db1 dbname=monitord"',
@@ -278,7 +282,7 @@ def test_keys_of_a_cluster_need_the_section(tmp_path: Path) -> None:
         (
             'locations = ["fra", ""]',
             'locations[1]: "" is not the name of a location; '
-            'write letters, digits, punctuation and spaces, such as "fra"',
+            'write letters, digits, hyphens and spaces, such as "fra"',
         ),
         ('locations = "fra"', 'locations: "fra" is not a list; write ["fra"]'),
         (
