@@ -299,6 +299,12 @@ class ClusterNode:
         if self._parts.alone.is_active or self._parts.alone.changed:
             await self._rejoin()
 
+    def _decision_lag_s(self) -> float:
+        now_s = self._clock.monotonic_s()
+        if not self._is_reached or now_s - self._membership_at_s > LIVE_S:
+            return 0.0  # it could not decide, and will when the database has answered
+        return max(now_s - self._decided_all_at_s, 0.0)
+
     async def _write(self, votes: Sequence[Vote], host: HostReport | None) -> Membership:
         """Write the heartbeat of the node with what it has to report. Raises ClusterError."""
         heartbeats = self._parts.heartbeats.take()
@@ -346,7 +352,7 @@ class ClusterNode:
             lateness_s=self._dispatcher.lateness.quantile_s(0.99),
             checked_monitors=self._checked_count,
             shares_checks=self.hub is not None or self._has_shared_monitors,
-            decision_lag_s=max(self._clock.monotonic_s() - self._decided_all_at_s, 0.0),
+            decision_lag_s=self._decision_lag_s(),
             is_isolated=self._pipeline.isolation.is_isolated,
             follows_decisions=self.hub is not None or self._follows_decisions,
         )

@@ -220,6 +220,20 @@ def test_configuration_is_written_again_after_the_database_was_restored() -> Non
     run(main, mon1="fra", mon3="hel")
 
 
+def test_outage_of_the_database_is_no_lag_of_the_decisions() -> None:
+    async def main(cluster: Cluster) -> None:
+        cluster.server.is_down = True
+        await asyncio.sleep(45)
+        cluster.server.is_down = False
+        lags_s = []
+        for _ in range(600):
+            lags_s += [node.decision_lag_s for node in cluster.server.members()]
+            await asyncio.sleep(0.05)
+        assert max(lags_s) < 15.0
+
+    run(main, mon1="fra", mon3="hel")
+
+
 def test_node_reports_how_late_it_decides() -> None:
     async def main(cluster: Cluster) -> None:
         members = {node.name: node for node in cluster.server.members()}
