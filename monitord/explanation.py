@@ -331,6 +331,11 @@ def notifier_text(explanation: Explanation, notifier: Mapping[str, Any], times: 
         described = f'"{last["title"]}" of {at}'
         subject = f"the last notification, {described}," if is_shown else f"notification {described}"
         texts.append(f"{subject} {status}{fallback}{response}")
+        if last["status"] == "queued" and notifier["error"] is not None:
+            # The error of another notification, behind which this one is queued.
+            texts.append(
+                f"deliveries have failed since {times.moment(notifier['failing_since'])}: {notifier['error']}"
+            )
     return f"{notifier['name']}: {'; '.join(texts)}."
 
 

@@ -163,13 +163,23 @@ LAST = {"title": "DOWN: shop", "at": AT, "delivered_by": "chat", "response": "bu
         ({"status": "rerouted", "delivered_by": "ops"}, "is being delivered by the fallback ops (busy)"),
         ({"status": "retrying", "delivered_by": "ops"}, "is being retried by the fallback ops (busy)"),
         ({"status": "expired", "delivered_by": "ops"}, "has expired (busy)"),
+        (
+            {"status": "queued", "response": ""},
+            "is queued; deliveries have failed since 2026-07-01 12:30:00 UTC: connection refused",
+        ),
     ],
 )
 def test_notification_is_attributed_to_the_notifier_that_delivers_it(
     fields: dict[str, Any], text: str
 ) -> None:
     decision = {"kind": "notified", "is_notified": True}
-    notified = {"name": "chat", "decision": decision, "last_notification": {**LAST, **fields}}
+    notified = {
+        "name": "chat",
+        "failing_since": AT,
+        "error": "connection refused",
+        "decision": decision,
+        "last_notification": {**LAST, **fields},
+    }
     assert notifier_text(explanation(), notified, UtcTimes()) == (
         f'chat: notification "DOWN: shop" of 2026-07-01 12:30:00 UTC {text}.'
     )
@@ -177,7 +187,13 @@ def test_notification_is_attributed_to_the_notifier_that_delivers_it(
 
 def test_last_notification_is_distinguished_from_the_present_decision() -> None:
     decision = {"kind": "no_alert", "is_notified": False}
-    no_alert = {"name": "chat", "decision": decision, "last_notification": {**LAST, "status": "sent"}}
+    no_alert = {
+        "name": "chat",
+        "failing_since": None,
+        "error": None,
+        "decision": decision,
+        "last_notification": {**LAST, "status": "sent"},
+    }
     assert notifier_text(explanation(), no_alert, UtcTimes()) == (
         "chat: no notification is sent: there is no problem; "
         'the last notification, "DOWN: shop" of 2026-07-01 12:30:00 UTC, was sent.'

@@ -1040,6 +1040,11 @@ _EXPLANATION: dict[str, Property] = {
             made_of(
                 {
                     "name": (TEXT, "The name of the notifier."),
+                    "failing_since": (
+                        nullable(TIME),
+                        "The time of the first failed delivery; null if the last delivery succeeded.",
+                    ),
+                    "error": (nullable(TEXT), "The error of the last attempt; null if it was successful."),
                     "decision": (
                         made_of(
                             {

@@ -156,11 +156,13 @@ class Explanations:
             for delivery in reversed(self._alerts.deliveries(entry.name))
         }
         notifiers: list[Json] = []
-        for notifier in self._alerts.workers:
+        for notifier, worker in self._alerts.workers.items():
             delivery = last.get(notifier)
             notifiers.append(
                 {
                     "name": notifier,
+                    "failing_since": text_of(worker.failing_since),
+                    "error": worker.error,
                     "decision": _decision(entry, decisions.get(notifier)),
                     "last_notification": None
                     if delivery is None
