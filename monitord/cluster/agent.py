@@ -237,7 +237,8 @@ class HubStore:
         for step in range(len(self._hubs)):
             number = (self._current + step) % len(self._hubs)
             hub, now_s = self._hubs[number], self._clock.monotonic_s()
-            if now_s < hub.retry_at_s or now_s >= limit_s:
+            # The current hub is always tried: a heartbeat that waits for a hub to be due is too late after an outage.
+            if (step > 0 and now_s < hub.retry_at_s) or now_s >= limit_s:
                 continue
             try:
                 answer = await self._send(hub, body, min(ATTEMPT_S, limit_s - now_s))

@@ -200,6 +200,21 @@ def test_agent_reports_to_the_next_hub_and_loses_no_vote() -> None:
     run(main)
 
 
+def test_agent_reports_at_once_when_a_hub_responds_again() -> None:
+    async def main(cluster: Branch) -> None:
+        cluster.hubs.unreachable |= {FRA, HEL}
+        await asyncio.sleep(40)
+        for _ in range(3):
+            cluster.hubs.unreachable.clear()
+            count = len(cluster.hubs.bodies)
+            await asyncio.sleep(2.5)
+            assert len(cluster.hubs.bodies) > count
+            cluster.hubs.unreachable |= {FRA, HEL}
+            await asyncio.sleep(17)
+
+    run(main)
+
+
 def test_report_whose_answer_was_lost_is_repeated_without_an_effect() -> None:
     async def main(cluster: Branch) -> None:
         cluster.hubs.loses_answer = True
