@@ -220,7 +220,7 @@ def test_configuration_is_written_again_after_the_database_was_restored() -> Non
     run(main, mon1="fra", mon3="hel")
 
 
-def test_outage_of_the_database_is_no_lag_of_the_decisions() -> None:
+def test_outage_of_the_database_does_not_count_as_lag_of_the_decisions() -> None:
     async def main(cluster: Cluster) -> None:
         cluster.server.is_down = True
         await asyncio.sleep(45)
