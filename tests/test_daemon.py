@@ -538,7 +538,7 @@ def test_passed_socket_of_a_page_serves_only_the_page(tmp_path: Path) -> None:
         it.config.write_text(PAGE + 'socket = "/run/x.sock"')
         summary = it.client.post("/reload")["summary"]
         assert summary == (
-            "1 unchanged; changes of listen and socket in [pages] will be applied at the next restart"
+            "1 unchanged; changes to listen and socket in [pages] will be applied at the next restart"
         )
         assert it.stop() == 0
 

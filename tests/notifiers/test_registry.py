@@ -146,7 +146,7 @@ def test_entry_point_does_not_replace_a_type_of_monitord(installed: Path) -> Non
 
 
 def test_unknown_type_is_an_error_with_all_types(installed: Path) -> None:
-    (error,) = errors_of(installed, '[notifiers.door]\ntype = "displays"\n')
+    (error,) = errors_of(installed, '[notifiers.door]\ntype = "lamp"\n')
     assert error.endswith(f"write one of: {', '.join(notifier_type_names())}")
     assert {"absent", "display", "mail"} < set(notifier_type_names())
     assert notifier_type_names() == sorted(notifier_type_names())

@@ -64,7 +64,7 @@ class Candidates:
                 return self._names(prefix)
             case "[export] NAME":
                 return [("export", "Print the whole stored history"), *self._names(prefix)]
-            case "[init | remove] NODE":
+            case "init | remove NODE":
                 if self._has_words:
                     nodes = self._client.get(f"{API}/cluster")["nodes"]
                     return [(node["name"], node["status"].replace("_", " ")) for node in nodes]

@@ -19,7 +19,7 @@ from psycopg import AsyncConnection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from monitord.clock import Clock
-from monitord.errors import ClusterError
+from monitord.errors import ClusterError, NotMemberError
 from monitord.net.base.addressing import is_loopback
 from monitord.net.base.resolver import ResolveError, Resolver, literal_address
 from monitord.text import plain, shortened
@@ -342,6 +342,9 @@ def _shut_down(connection: Connection) -> None:
 
 def _combined(failures: Sequence[ClusterError]) -> ClusterError:
     """Return one error for those of all hosts: the host that is the primary may not be the first."""
+    excluded = next((failure for failure in failures if isinstance(failure, NotMemberError)), None)
+    if excluded is not None:
+        return excluded  # from a server that responds, so the other hosts do not matter
     messages = list(dict.fromkeys(failure.message for failure in failures))
     # A host that has responded is more likely to be the primary than a host that has not.
     hints = sorted((failure.hint for failure in failures), key=lambda hint: hint == _CONNECTION_HINT)
