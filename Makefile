@@ -9,8 +9,9 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTEST_ADDOPTS VIRTUAL_ENV
 SUITE ?= all
 TEST ?=
 KEEP ?=
-# Number of test processes: the number of cores by default; JOBS=0 runs the tests in one process, with live output.
-JOBS ?= auto
+# Number of test processes: two for each core by default, because many tests wait; JOBS=0 runs the tests in one process,
+# with live output.
+JOBS ?= $(shell expr 2 '*' $$(nproc))
 # The same order of sets in all processes of a run: pytest-xdist requires identical test names.
 export PYTHONHASHSEED := 0
 
