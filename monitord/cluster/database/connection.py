@@ -40,6 +40,8 @@ MAX_REPEATS = 3
 # PostgreSQL, appendix A.
 _SERIALIZATION_FAILURE, _DEADLOCK_DETECTED = "40001", "40P01"
 _UNDEFINED_TABLE = "42P01"
+# The server ends the connection. Only newer releases of psycopg report these.
+_SHUTDOWNS = frozenset({"57P01", "57P02", "57P03", "57P05"})
 _HINTS = {
     "3F000": "run monitorctl cluster init",
     _UNDEFINED_TABLE: "run monitorctl cluster init",
@@ -370,7 +372,7 @@ def _explained(error: psycopg.Error) -> ClusterError:
     state, message = error.sqlstate, error.diag.message_primary or str(error) or type(error).__name__
     if state == _UNDEFINED_TABLE:
         problem = "the database does not contain the tables of monitord"
-    elif state is None:
+    elif state is None or state in _SHUTDOWNS:
         problem = f"the connection to the database was lost: {_first_line(_LOST.sub('', message, count=1))}"
     else:
         problem = f"the database reports: {_first_line(message)}"
