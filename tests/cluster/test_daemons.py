@@ -315,6 +315,8 @@ rights = "report"
         agent.process.process.wait()
         hel.process.send_signal(signal.SIGCONT)
         agent.process.start()
+        # The hub may process a report that the agent has sent before: the notification does not show that it is ready.
+        agent.process.wait_for_notification("READY=1")
         nodes.wait(lambda: nodes.receiver.kinds == ["problem", "recovery", "problem"])
         for each in (agent.process, hel):
             assert each.stop() == 0
