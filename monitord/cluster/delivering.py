@@ -170,7 +170,7 @@ class Delivering:
         await self._renew()
 
     async def _leave_to_others(self) -> None:
-        """Leave the notifications to the other nodes for which this node cannot deliver, if others may be able to."""
+        """Leave the notifications of notifiers that fail on this node to the other nodes, if these may deliver them."""
         node, now_s = self._assignment.node, self._clock.monotonic_s()
         for name, worker in self._alerts.workers.items():
             failed_attempts = self._failed_attempts.get(name, 0)

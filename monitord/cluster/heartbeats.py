@@ -97,7 +97,7 @@ class SharedHeartbeats(Sink):
             both = facts or HeartbeatFacts(self._clock.now(), self._assignment.node)
         if both != facts:
             self._facts[monitor] = both
-            # Since when heartbeats are expected is known to the nodes.
+            # Only the nodes know since when heartbeats are expected.
             if not self._is_agent or both.last_signal_at is not None:
                 self._queued.add(monitor)
         return both
@@ -105,7 +105,7 @@ class SharedHeartbeats(Sink):
     def receive(self, monitor: str, heartbeat: Heartbeat, at: datetime) -> None:
         """Add a signal that this node has received.
 
-        Raises ControlError if this is an agent at a location that is none of the `locations` of the monitor.
+        Raises ControlError if this is an agent whose location is not in `locations` of the monitor.
         """
         node, location = self._assignment.node, self._assignment.location
         if not self._is_agent:

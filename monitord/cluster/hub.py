@@ -164,8 +164,8 @@ class Hub:
         if stored.outcome is ReportOutcome.FORBIDDEN:
             raise NodeNameError(
                 f"{node.name} is the name of a node of another location, which the token does not permit",
-                hint="give the agent another name: node in [cluster]; or, if that node has been shut down permanently: "
-                f"monitorctl cluster remove {shlex.quote(node.name)}",
+                hint="give the agent a different name: node in [cluster]; or, if that node has been shut down "
+                f"permanently: monitorctl cluster remove {shlex.quote(node.name)}",
             )
         if stored.outcome is ReportOutcome.CONFLICT:
             raise NodeNameError(
@@ -218,8 +218,8 @@ class Hub:
         if node.name not in self._warned_about:
             self._warned_about.add(node.name)
             log.warning(
-                "cluster: dropped heartbeats of %s from the agent %s: its location %s is none of `locations` of the "
-                "monitor",
+                "cluster: dropped heartbeats of %s from the agent %s: its location %s is not in `locations` of "
+                "these monitors",
                 joined(sorted(dropped)),
                 node.name,
                 node.location,

@@ -46,8 +46,8 @@ OLDEST_SERVER = 13
 
 _LIMIT_OF_MIGRATION_S = 60.0
 
-# Nearly all votes and decisions agree. The partial indexes find the others: while all are up, those of what is not up
-# are empty, and while all are down, that of the votes which are up is.
+# Nearly all votes agree with the decisions. The partial indexes find the others: those on rows that are not up are
+# empty while everything is up, and `vote_up` is empty while everything is down.
 _VERSION_1 = (
     """
     CREATE TABLE node (
